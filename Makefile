@@ -1,0 +1,43 @@
+# Everything a contributor or CI runs. `make` lists the targets.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help install demo test check format bench clean
+
+help:            ## list the targets
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+# Reinstalled whenever a dependency or a pin changes.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+install: $(STAMP)  ## headrace and its tools into .venv
+
+demo: install    ## the web recipe on the bundled sample: prints the funnel, says where the report is
+	rm -rf demo
+	$(BIN)/headrace run web --input tests/data/sample.warc.gz --output demo
+	$(BIN)/headrace report demo
+
+test: install    ## all tests
+	$(BIN)/python -m pytest
+
+check: install   ## what CI checks: lint, format, types, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: install  ## rewrite to the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install   ## every benchmark, one JSON line each
+	@for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
+
+clean:           ## forget what was built here
+	rm -rf $(VENV) demo build *.egg-info

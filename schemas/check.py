@@ -1,0 +1,59 @@
+"""Validation: one error that names every fault of a table."""
+
+import difflib
+
+import pyarrow as pa
+
+
+class SchemaError(ValueError):
+    """A table or a schema does not have what is asked of it; the message lists all faults."""
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known name, or nothing."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def missing(have: pa.Schema, want: pa.Schema, who: str) -> list[str]:
+    """Faults of `have` against `want`: columns that are not there or have another type."""
+    faults = []
+    for field in want:
+        if field.name not in have.names:
+            hint = nearest(field.name, have.names)
+            faults.append(f"{who} reads {field.name!r}, which no earlier stage adds{hint}")
+        elif have.field(field.name).type != field.type:
+            there = have.field(field.name).type
+            faults.append(f"{who} reads {field.name!r} as {field.type}, found {there}")
+    return faults
+
+
+def check_table(table: pa.Table, schema: pa.Schema, who: str) -> None:
+    """Raise `SchemaError` unless `table` has exactly the columns, types and non-null values of `schema`.
+
+    `who` names the stage or file in the message. All faults are reported at once.
+    """
+    faults = []
+    for field in schema:
+        if field.name not in table.column_names:
+            faults.append(f"column {field.name!r} ({field.type}) is missing")
+            continue
+        values = table.column(field.name)
+        if values.type != field.type:
+            faults.append(f"column {field.name!r} is {values.type}, expected {field.type}")
+        elif not field.nullable and values.null_count:
+            faults.append(f"column {field.name!r} has {values.null_count} nulls, none allowed")
+    for name in table.column_names:
+        if name not in schema.names:
+            faults.append(f"column {name!r} is not in the schema{nearest(name, schema.names)}")
+    if faults:
+        raise SchemaError(f"{who}: " + "; ".join(faults))
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """`table` with exactly the columns of `schema`, in its order; absent ones are null, the rest is left out."""
+    arrays = [
+        table.column(field.name) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,104 @@
+"""Every column of headrace, once: name, type, unit and meaning (DESIGN: columns).
+
+Text is `large_string` everywhere: `string` overflows at 2 GB a table, Polars returns `large_string`,
+and concatenating the two raises.
+"""
+
+import pyarrow as pa
+
+TEXT = pa.large_string()
+EDIT = pa.struct(
+    [
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("rule", pa.string(), nullable=False),
+        pa.field("n_chars_before", pa.int64(), nullable=False),
+        pa.field("n_chars_after", pa.int64(), nullable=False),
+    ]
+)
+
+
+def column(
+    name: str,
+    type_: pa.DataType,
+    meaning: str,
+    *,
+    unit: str = "",
+    transient: bool = False,
+    nullable: bool = True,
+) -> pa.Field:
+    """Describe a column. `transient` ones live between stages and are never written."""
+    metadata = {"meaning": meaning}
+    if unit:
+        metadata["unit"] = unit
+    if transient:
+        metadata["transient"] = "true"
+    return pa.field(name, type_, nullable=nullable, metadata=metadata)
+
+
+def is_transient(field: pa.Field) -> bool:
+    """True for columns that are dropped before a shard is written."""
+    return bool(field.metadata) and field.metadata.get(b"transient") == b"true"
+
+
+# Where a document comes from.
+ID = column(
+    "id", pa.string(), "stable hash of the source file's address and the record's offset", nullable=False
+)
+URL = column("url", pa.string(), "address of the page, as the archive gives it")
+DATE = column("date", pa.string(), "when it was crawled", unit="ISO 8601, as in the archive")
+DUMP = column("dump", pa.string(), "crawl it belongs to, such as CC-MAIN-2024-22; null when the path does not say")
+SOURCE = column("source", pa.string(), "file and byte offset (or row) it was read from, as file#offset")
+
+# What is on the page.
+HTML = column("html", TEXT, "the page, decoded to Unicode", transient=True)
+MIME = column("mime", pa.string(), "media type by the HTTP header, lower case, without parameters")
+HTTP_STATUS = column("http_status", pa.int32(), "HTTP status of the response; null for WET records")
+CHARSET = column("charset", pa.string(), "encoding the page was decoded with")
+TITLE = column("title", pa.string(), "title of the page")
+BODY = column("text", TEXT, "the document")
+
+# What is known of the text.
+LANG = column("lang", pa.string(), "most probable language", unit="ISO 639-1, else 639-3")
+LANG_SCORE = column("lang_score", pa.float32(), "probability of lang by the model", unit="0 to 1")
+N_CHARS = column("n_chars", pa.int64(), "length of text", unit="code points")
+N_WORDS = column("n_words", pa.int64(), "words of text by the language's tokenizer", unit="words")
+N_TOKENS = column("n_tokens", pa.int64(), "tokens of text by the model's tokenizer", unit="tokens")
+CONTENT_HASH = column("content_hash", pa.binary(16), "xxh3-128 of the normalised text")
+
+# What became of the row.
+DROP_STAGE = column("drop_stage", pa.string(), "stage that dropped the row")
+DROP_REASON = column("drop_reason", pa.string(), "why it was dropped; null keeps the row")
+EDITS = column("edits", pa.list_(EDIT), "every change of text: stage, rule, length before and after", unit="code points")
+PARENTS = column("parents", pa.list_(pa.string()), "ids of the rows this one was made from")
+META = column("meta", pa.map_(pa.string(), pa.string()), "whatever else the source said")
+
+# Failure of one row, filled by a stage that knows which row failed, or by the runner that found it.
+ERROR = column("error", TEXT, "exception that the row raised: type and message", transient=True)
+DEAD_STAGE = column("stage", pa.string(), "stage that could not process the row")
+DEAD_ERROR = column("error", TEXT, "exception that the row raised: type and message")
+TRACEBACK = column("traceback", TEXT, "where it was raised")
+ATTEMPT = column("attempt", pa.int32(), "how often the row was tried", unit="tries")
+
+# Duplicates.
+DUPLICATE_OF = column("duplicate_of", pa.string(), "id of the row that stays instead; null for the one that stays")
+CLUSTER_ID = column("cluster_id", pa.string(), "id that all copies of one document share")
+CLUSTER_SIZE = column("cluster_size", pa.int64(), "copies in the cluster, the one that stays included", unit="rows")
+SIGNATURE = column("signature", pa.list_(pa.uint64()), "MinHash values, one per permutation")
+BAND = column("band", pa.int32(), "which band of the signature")
+BAND_HASH = column("band_hash", pa.uint64(), "hash of the values in the band")
+PAIR_A = column("id_a", pa.string(), "first row of a candidate pair", nullable=False)
+PAIR_B = column("id_b", pa.string(), "second row of a candidate pair", nullable=False)
+JACCARD = column("jaccard_score", pa.float32(), "Jaccard similarity of the pair's shingles", unit="0 to 1")
+
+# What a model adds.
+MODEL = column("model", pa.string(), "model that wrote or changed the row")
+PROMPT_HASH = column("prompt_hash", pa.string(), "hash of the prompt file and its version")
+
+ALL: dict[str, pa.Field] = {
+    field.name: field
+    for field in (
+        ID, URL, DATE, DUMP, SOURCE, HTML, MIME, HTTP_STATUS, CHARSET, TITLE, BODY, LANG, LANG_SCORE, N_CHARS, N_WORDS,
+        N_TOKENS, CONTENT_HASH, DROP_STAGE, DROP_REASON, EDITS, PARENTS, META, DEAD_STAGE, DEAD_ERROR, TRACEBACK, ATTEMPT,
+        DUPLICATE_OF, CLUSTER_ID, CLUSTER_SIZE, SIGNATURE, BAND, BAND_HASH, PAIR_A, PAIR_B, JACCARD, MODEL, PROMPT_HASH,
+    )
+}  # fmt: skip
