@@ -1,0 +1,17 @@
+"""How it runs: the only folder that knows Ray.
+
+recipe    a step, a recipe, and how both are built from plain data
+plan      recipe + inputs -> checked plan; pure, prints itself
+storage   any fsspec folder: list, read, write so that a file is visible only when whole
+shards    input files -> shards, the unit of work, commit and resume
+chain     opened stages over a table: verdicts, dead rows, the account
+commit    a shard's files and its manifest
+work      one shard from its file to its commit
+shuffle   rows to partitions by key, and the verdicts back to their shards
+run       the steps of a recipe in order: resume, totals, failure
+local     the reference runner: a for-loop in this process
+stream    the Ray driver: pools, bounded queues, back-pressure
+worker    the actors that stream calls
+progress  what a person, a log or a script sees meanwhile
+errors    what can go wrong, and with which exit status
+"""

@@ -41,9 +41,7 @@ def is_transient(field: pa.Field) -> bool:
 
 
 # Where a document comes from.
-ID = column(
-    "id", pa.string(), "stable hash of the source file's address and the record's offset", nullable=False
-)
+ID = column("id", pa.string(), "stable hash of the source file's address and the record's offset", nullable=False)
 URL = column("url", pa.string(), "address of the page, as the archive gives it")
 DATE = column("date", pa.string(), "when it was crawled", unit="ISO 8601, as in the archive")
 DUMP = column("dump", pa.string(), "crawl it belongs to, such as CC-MAIN-2024-22; null when the path does not say")
@@ -68,7 +66,9 @@ CONTENT_HASH = column("content_hash", pa.binary(16), "xxh3-128 of the normalised
 # What became of the row.
 DROP_STAGE = column("drop_stage", pa.string(), "stage that dropped the row")
 DROP_REASON = column("drop_reason", pa.string(), "why it was dropped; null keeps the row")
-EDITS = column("edits", pa.list_(EDIT), "every change of text: stage, rule, length before and after", unit="code points")
+EDITS = column(
+    "edits", pa.list_(EDIT), "every change of text: stage, rule, length before and after", unit="code points"
+)
 PARENTS = column("parents", pa.list_(pa.string()), "ids of the rows this one was made from")
 META = column("meta", pa.map_(pa.string(), pa.string()), "whatever else the source said")
 
@@ -98,7 +98,7 @@ ALL: dict[str, pa.Field] = {
     field.name: field
     for field in (
         ID, URL, DATE, DUMP, SOURCE, HTML, MIME, HTTP_STATUS, CHARSET, TITLE, BODY, LANG, LANG_SCORE, N_CHARS, N_WORDS,
-        N_TOKENS, CONTENT_HASH, DROP_STAGE, DROP_REASON, EDITS, PARENTS, META, DEAD_STAGE, DEAD_ERROR, TRACEBACK, ATTEMPT,
-        DUPLICATE_OF, CLUSTER_ID, CLUSTER_SIZE, SIGNATURE, BAND, BAND_HASH, PAIR_A, PAIR_B, JACCARD, MODEL, PROMPT_HASH,
+        N_TOKENS, CONTENT_HASH, DROP_STAGE, DROP_REASON, EDITS, PARENTS, META, DEAD_STAGE, DEAD_ERROR, TRACEBACK,
+        ATTEMPT, DUPLICATE_OF, CLUSTER_ID, CLUSTER_SIZE, SIGNATURE, BAND, BAND_HASH, PAIR_A, PAIR_B, JACCARD, MODEL, PROMPT_HASH,
     )
 }  # fmt: skip

@@ -1,0 +1,48 @@
+"""What can go wrong, and the exit status it ends with.
+
+    HeadraceError
+    +-- ConfigError     2  the command, the config, the schema or the place is wrong; nothing was started
+    +-- RunError        1  the run failed
+        +-- DeadRowsError    more rows died than --max-dead allows
+        +-- AccountError     rows went in and came out nowhere, or a stage broke its contract
+        +-- ShardError       a shard failed as often as it may
+
+The first line of a message says what happened and where; further lines are detail.
+"""
+
+
+class HeadraceError(Exception):
+    """Anything headrace says on purpose."""
+
+    status = 1
+
+
+class ConfigError(HeadraceError):
+    """Nothing was started; every fault found is listed, one a line."""
+
+    status = 2
+
+
+class RunError(HeadraceError):
+    """The run started and failed."""
+
+
+class DeadRowsError(RunError):
+    """More rows died than allowed; the message holds their histogram."""
+
+
+class AccountError(RunError):
+    """Rows do not add up, or a stage returned what its contract forbids."""
+
+
+class ShardError(RunError):
+    """A shard failed as often as it may."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """True for what may be gone on the next try: the network, a busy store, a full disk. All else is permanent."""
+    permanent = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+    if isinstance(error, permanent):
+        return False
+    library = type(error).__module__.split(".")[0]
+    return isinstance(error, OSError) or library in ("botocore", "aiobotocore", "aiohttp", "urllib3")

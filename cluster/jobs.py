@@ -1,0 +1,85 @@
+"""The same run as a Ray job: the code travels with it, the logs come back, the job outlives this terminal."""
+
+import asyncio
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from cluster.errors import ConfigError
+
+# What a worker needs and nothing else; anything not listed here does not leave this machine.
+SHIPPED = ("pipelines", "stages", "cluster", "schemas")
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+
+
+def submit(options: dict[str, Any], *, wait: bool, submission_id: str | None) -> int:
+    """Submit `headrace run` with `options` to the cluster's job server; the exit status is the job's.
+
+    Ctrl-C stops following, not the job. Paths of inputs and outputs are read on the cluster.
+    """
+    address = options["address"] or DEFAULT_ADDRESS
+    try:
+        client = JobSubmissionClient(address)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"no Ray job server at {address}: {first(error)}") from error
+    try:
+        job = client.submit_job(
+            entrypoint=shlex.join(entrypoint(options)),
+            runtime_env=runtime_env(),
+            submission_id=submission_id,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"the job was not accepted: {first(error)}") from error
+    print(f"submitted {job} to {address}", file=sys.stderr)  # noqa: T201 - the log of a run is its stderr
+    if not wait:
+        print(job)  # noqa: T201 - the answer
+        return 0
+    try:
+        asyncio.run(_follow(client, job))
+    except KeyboardInterrupt:
+        print(  # noqa: T201 - the log of a run is its stderr
+            f"\n{job} goes on; stop it with: ray job stop --address {address} {job}", file=sys.stderr
+        )
+        return 130
+    status = client.get_job_status(job)
+    if status == JobStatus.SUCCEEDED:
+        return 0
+    info = client.get_job_info(job)
+    print(f"headrace: job {job} ended as {status}: {info.message}", file=sys.stderr)  # noqa: T201 - as above
+    return info.driver_exit_code if info.driver_exit_code in (1, 2) else 1
+
+
+def entrypoint(options: dict[str, Any]) -> list[str]:
+    """The command that the job runs: this one, on Ray, with everything spelled out."""
+    command = ["python", "-m", "pipelines", "run", options["recipe"], "--runner", "ray", "--output", options["output"]]
+    for url in options["input"]:
+        command += ["--input", url]
+    for stage, settings in options["set"].items():
+        for name, value in settings.items():
+            text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+            command += ["--set", f"{stage}.{name}={text}"]
+    if options["workers"] is not None:
+        command += ["--workers", str(options["workers"])]
+    command += ["--max-dead", str(options["max_dead"])]
+    command += [flag for flag, on in (("--fresh", options["fresh"]), ("--json", options["json"])) if on]
+    return command if options["removed_text"] else [*command, "--no-removed-text"]
+
+
+def runtime_env() -> dict[str, Any]:
+    """The project's own packages as the job's working directory; everything beside them stays here."""
+    root = Path(__file__).resolve().parents[1]
+    others = sorted(f"/{entry.name}" for entry in root.iterdir() if entry.name not in SHIPPED)
+    return {"working_dir": str(root), "excludes": [*others, "__pycache__"]}
+
+
+def first(error: Exception) -> str:
+    """First line of an error that may carry a page of advice."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+async def _follow(client: JobSubmissionClient, job: str) -> None:
+    async for lines in client.tail_job_logs(job):
+        print(lines, end="", flush=True)  # noqa: T201 - the job's own output

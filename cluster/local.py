@@ -1,0 +1,59 @@
+"""The reference runner: a for-loop in this process. What it makes is right by definition; Ray must make the same."""
+
+import time
+from typing import Self
+
+from cluster.commit import Target
+from cluster.errors import HeadraceError, ShardError, is_transient
+from cluster.plan import PlannedStep
+from cluster.progress import Progress
+from cluster.shards import Shard
+from cluster.shuffle import Task, run_task
+from cluster.work import Careful, Opened, TableDone, run_shard
+from schemas.manifest import Manifest
+
+MAX_ATTEMPTS = 3  # per shard, for transient errors
+WAIT_S = 1.0  # before the second attempt; doubled before each further one
+
+
+class LocalRunner:
+    """Runs a step's shards one after the other."""
+
+    workers = 1
+    startup_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None:
+        """The tasks of one phase of a shuffle."""
+        for task in tasks:
+            run_task(planned, target, task)
+
+    def run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None:
+        """Every shard to its commit. Raises what a shard raises, once trying again does not help."""
+        opened = Opened(planned, planned.step.stages)
+        for shard in shards:
+            self._run_shard(opened, target, shard, progress)
+
+    def _run_shard(self, opened: Opened, target: Target, shard: Shard, progress: Progress) -> None:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            progress.started(shard)
+            try:
+                for report in run_shard(opened, target, shard, attempt, Careful()):
+                    if isinstance(report, TableDone):
+                        progress.table(shard, report)
+                    elif isinstance(report, Manifest):
+                        progress.committed(shard, report)
+                return
+            except HeadraceError:
+                raise
+            except Exception as error:
+                if not is_transient(error) or attempt == MAX_ATTEMPTS:
+                    message = f"step {opened.planned.name}, shard {shard.name} ({shard.piece.uri}): "
+                    raise ShardError(f"{message}{type(error).__name__}: {error} (attempt {attempt})") from error
+                progress.failed(shard, f"{type(error).__name__}: {error}")
+                time.sleep(WAIT_S * 2 ** (attempt - 1))

@@ -1,0 +1,169 @@
+"""Recipe and inputs to a checked plan. Pure but for reading the inputs' headers; nothing is written, nothing starts.
+
+Everything that can be known to be wrong is found here and told at once.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from cluster.errors import ConfigError
+from cluster.recipe import Recipe, Step
+from cluster.shards import InputFile, Shard, make_shards
+from cluster.storage import open_input
+from schemas import columns, document
+from schemas.check import missing
+from stages.stage import Piece, Resources, Source, Stage, Unreadable, fingerprint, identity, name_of, walk
+
+VERSION = 1  # of the layout that step.json and manifests describe
+
+
+@dataclass(frozen=True)
+class Group:
+    """Stages that follow one another and run in one worker, with what such a worker takes."""
+
+    stages: tuple[Stage, ...]
+    resources: Resources
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step whose schema and identity are known. Small and picklable: it is what workers get."""
+
+    step: Step
+    schema: pa.Schema  # of the rows behind the last stage, transient columns included
+    groups: tuple[Group, ...]
+    identity: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.step.name
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.identity)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe over inputs: its steps, and the shards of the first; later steps follow their upstream's shards."""
+
+    recipe: Recipe
+    steps: tuple[PlannedStep, ...]
+    inputs: tuple[InputFile, ...]
+    shards: tuple[Shard, ...]
+
+
+def make_plan(recipe: Recipe, inputs: tuple[InputFile, ...]) -> Plan:
+    """Check `recipe` against `inputs`. `ConfigError` lists every fault: schema, shuffles, unreadable or empty input."""
+    if recipe.steps[0].after is not None:
+        raise ConfigError(
+            f"recipe {recipe.name}: its first step reads step {recipe.steps[0].after!r}, which is not there"
+        )
+    shards, read_schema = _first_rows(recipe.steps[0].source, inputs)
+    faults: list[str] = []
+    steps: dict[str, PlannedStep] = {}
+    for step in recipe.steps:
+        if step.after is not None and step.after not in steps:
+            raise ConfigError(f"step {step.name} reads step {step.after!r}, which does not come before it")
+        upstream = steps[step.after] if step.after is not None else None
+        schema = document.written(upstream.schema) if upstream else read_schema
+        steps[step.name], wrong = plan_step(step, schema, upstream, inputs)
+        faults += [f"step {step.name}: {fault}" for fault in wrong]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return Plan(recipe, tuple(steps.values()), inputs, shards)
+
+
+def plan_step(
+    step: Step, schema: pa.Schema, upstream: PlannedStep | None, inputs: tuple[InputFile, ...]
+) -> tuple[PlannedStep, list[str]]:
+    """Walk the schema of one step and fix its identity; return it with every fault found."""
+    faults = missing(schema, document.ROW, f"step {step.name}")
+    if step.shuffle is not None:
+        faults += missing(schema, step.shuffle.reads, name_of(step.shuffle))
+        for field in step.shuffle.adds:
+            schema = schema.append(field) if field.name not in schema.names else schema
+    behind, wrong = walk(step.stages, schema)
+    origin = upstream.fingerprint if upstream else fingerprint(sorted((f.uri, f.size, f.etag) for f in inputs))
+    what = {
+        "layout": VERSION,
+        "source": identity(step.source),
+        "from": origin,
+        "shuffle": identity(step.shuffle) if step.shuffle else None,
+        "stages": [identity(stage) for stage in step.stages],
+    }
+    planned = PlannedStep(step, behind, _groups(step), what)
+    return planned, faults + wrong
+
+
+def _groups(step: Step) -> tuple[Group, ...]:
+    """Fuse: stages join the worker before them unless one of the two needs a GPU and the other does not share it."""
+    groups = [Group((), step.source.resources)]
+    for stage in step.stages:
+        last = groups[-1]
+        if stage.resources.gpus == 0 and last.resources.gpus == 0:
+            groups[-1] = Group((*last.stages, stage), _larger(last.resources, stage.resources))
+        else:
+            groups.append(Group((stage,), stage.resources))
+    return tuple(groups)
+
+
+def _larger(a: Resources, b: Resources) -> Resources:
+    return Resources(max(a.cpus, b.cpus), max(a.gpus, b.gpus), max(a.memory_gb, b.memory_gb))
+
+
+def _first_rows(source: Source, inputs: tuple[InputFile, ...]) -> tuple[tuple[Shard, ...], pa.Schema]:
+    """The shards and the schema of their rows. Reads until the first row; raises `ConfigError` when there is none."""
+    if not inputs:
+        raise ConfigError("no input: give --input")
+    shards = make_shards(source, inputs)
+    schema = _schema(source, inputs)
+    read = source.open()
+    unreadable: list[str] = []
+    for shard in shards:
+        with open_input(shard.file.uri) as file:
+            for item in read(file, Piece(shard.piece.uri, shard.piece.start, shard.piece.stop)):
+                if isinstance(item, Unreadable):
+                    unreadable.append(f"  {shard.file.uri} at {item.offset}: {item.error}")
+                elif item.num_rows:
+                    return shards, schema
+    where = inputs[0].uri if len(inputs) == 1 else f"{len(inputs)} input files"
+    detail = f", {len(unreadable)} unreadable pieces:\n" + "\n".join(unreadable[:10]) if unreadable else ""
+    raise ConfigError(f"input without rows: {name_of(source)} found none in {where}{detail}")
+
+
+def _schema(source: Source, inputs: tuple[InputFile, ...]) -> pa.Schema:
+    """The one schema of all inputs; `ConfigError` names the files that differ from the first readable one."""
+    known: dict[str, pa.Schema] = {}
+    problems = []
+    for file in inputs:
+        with open_input(file.uri) as opened:
+            try:
+                known[file.uri] = source.schema(opened, file.uri)
+            except (ValueError, KeyError, OSError) as error:
+                problems.append(f"{file.uri}: {error}")
+        if not getattr(source, "schema_differs", False):
+            break  # archives and JSON lines have one schema whatever is in them
+    if not known:
+        raise ConfigError("\n".join(problems))
+    first_uri, first = next(iter(known.items()))
+    faults = []
+    for uri, schema in known.items():
+        if not schema.equals(first):
+            diff = sorted({str(f) for f in schema} ^ {str(f) for f in first})
+            faults.append(f"input {uri} has other columns than {first_uri}: {', '.join(diff)}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return first
+
+
+def columns_of(schema: pa.Schema) -> list[str]:
+    """One line a column: name, type, meaning, for `headrace plan`."""
+    lines = []
+    for field in schema:
+        meaning = (field.metadata or {}).get(b"meaning", b"").decode()
+        passing = " (not written)" if columns.is_transient(field) else ""
+        lines.append(f"{field.name}: {field.type}  {meaning}{passing}")
+    return lines

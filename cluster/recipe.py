@@ -1,0 +1,178 @@
+"""A step, a recipe, and how both are built from plain data.
+
+A step is one streaming run between two datasets; a recipe is steps in order. A stage is named in data by its dotted
+path and settings, the same form that `step.json` records, so any finished step can be opened again.
+"""
+
+import dataclasses
+import importlib
+import typing
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from cluster.errors import ConfigError
+from schemas.check import nearest
+from stages.stage import Source, Stage, name_of
+
+
+@runtime_checkable
+class Shuffle(Protocol):
+    """What must be known of all rows before the first row of a step flows: a barrier, not a stage.
+
+    Rows of the earlier step's dataset are partitioned by the hash column `key`; `reduce` sees one partition at a time,
+    as a table of `reads` and (shard, row) in the order of shard and row, and returns (shard, row) and the columns of
+    `adds` for the rows it has a verdict on. Every other row gets `alone`, or null.
+    """
+
+    key: str
+    reads: ClassVar[pa.Schema]
+    adds: ClassVar[pa.Schema]
+    alone: ClassVar[dict[str, Any]]
+
+    def reduce(self, table: pa.Table) -> pa.Table: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One streaming run: a source, the stages behind it, a dataset.
+
+    `source` reads the run's inputs or, when `after` names an earlier step, that step's dataset, shard for shard.
+    """
+
+    name: str
+    source: Source
+    stages: tuple[Stage, ...]
+    after: str | None = None
+    shuffle: Shuffle | None = None
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """Everything in the step that has settings, in order."""
+        return tuple(part for part in (self.source, self.shuffle, *self.stages) if part is not None)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Steps in order; the last one's dataset is the result. `about` is the paper or page it follows."""
+
+    name: str
+    steps: tuple[Step, ...]
+    about: str = ""
+    final: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "final", self.steps[-1].name)
+
+
+def setting_names(cls: type) -> list[str]:
+    """The settings of a stage class: its dataclass fields that its constructor takes."""
+    return [f.name for f in dataclasses.fields(cls) if f.init]
+
+
+def load_class(path: str) -> type:
+    """The class at a dotted path such as `stages.language.Language`; `ConfigError` says which part is not there."""
+    module_name, _, class_name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot import {module_name!r}: {error}") from error
+    cls = getattr(module, class_name, None)
+    if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
+        known = [n for n, v in vars(module).items() if isinstance(v, type) and dataclasses.is_dataclass(v)]
+        raise ConfigError(f"{path}: no stage {class_name!r} in {module_name}{nearest(class_name, known)}")
+    return cls
+
+
+def build(path: str, settings: dict[str, Any]) -> Any:
+    """A stage from its dotted path and settings. `ConfigError` lists every unknown or unfit setting."""
+    cls = load_class(path)
+    faults, values = read_settings(cls, settings)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{cls.__name__}: {error}") from error
+
+
+def restore(identity: dict[str, Any]) -> Any:
+    """A stage from what `stages.stage.identity` recorded of it."""
+    cls = load_class(identity["stage"])
+    settings = {name: v for name, v in identity["settings"].items() if name in setting_names(cls)}
+    return build(identity["stage"], settings)
+
+
+def read_settings(cls: type, settings: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """Check plain `settings` against the fields of `cls`: (faults, values of the declared types)."""
+    known = setting_names(cls)
+    hints = typing.get_type_hints(cls)
+    faults, values = [], {}
+    for name, value in settings.items():
+        if name not in known:
+            there = f" (it has {', '.join(known)})" if known else " (it has none)"
+            faults.append(f"{cls.__name__} has no setting {name!r}{nearest(name, known) or there}")
+            continue
+        try:
+            values[name] = _as_type(value, hints[name])
+        except (TypeError, ValueError):
+            wanted = getattr(hints[name], "__name__", None) or str(hints[name])
+            faults.append(f"{cls.__name__}.{name} should be {wanted}, got {value!r}")
+    return faults, values
+
+
+def change(step: Step, settings: dict[str, dict[str, Any]]) -> tuple[Step, list[str]]:
+    """`step` with settings changed, by stage name; and every fault met. Names not in the step are passed over."""
+    faults: list[str] = []
+
+    def changed(part: Any) -> Any:
+        if part is None or name_of(part) not in settings:
+            return part
+        wrong, values = read_settings(type(part), settings[name_of(part)])
+        faults.extend(wrong)
+        if wrong:
+            return part
+        try:
+            return dataclasses.replace(part, **values)
+        except (TypeError, ValueError) as error:
+            faults.append(f"{name_of(part)}: {error}")
+            return part
+
+    return (
+        Step(step.name, changed(step.source), tuple(map(changed, step.stages)), step.after, changed(step.shuffle)),
+        faults,
+    )
+
+
+def _as_type(value: Any, hint: Any) -> Any:  # noqa: PLR0911, PLR0912 - one branch per kind of type
+    """`value`, from YAML or the command line, as the declared type; ValueError or TypeError when it does not fit."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ValueError(value)
+        return value
+    if type(None) in arguments:  # X | None
+        if value is None or value in ("", "null", "none"):
+            return None
+        return _as_type(value, next(a for a in arguments if a is not type(None)))
+    if hint is bool:
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        if not isinstance(value, bool):
+            raise ValueError(value)
+        return value
+    if hint in (int, float):
+        if isinstance(value, bool) or (hint is int and isinstance(value, float) and value != int(value)):
+            raise ValueError(value)
+        return hint(value)
+    if hint is str:
+        if isinstance(value, dict | list | bool):
+            raise ValueError(value)
+        return str(value)
+    if origin is tuple:
+        items = [v for v in value.split(",") if v] if isinstance(value, str) else list(value)
+        return tuple(_as_type(v, arguments[0]) for v in items)
+    return value

@@ -1,0 +1,256 @@
+"""The steps of a recipe in order: what is done already, what is left, the totals, and how it ends.
+
+Resume is not a mode. Every run lists the manifests of its output and does what has none. An output that was made with
+other settings, versions or inputs is refused with the difference spelled out.
+"""
+
+import json
+import platform
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Protocol, Self
+
+from cluster.commit import Target, read_manifests
+from cluster.errors import ConfigError, HeadraceError
+from cluster.plan import Plan, PlannedStep
+from cluster.progress import Progress
+from cluster.shards import InputFile, Shard
+from cluster.shuffle import Reduce, Scatter, Task, partitions_for
+from cluster.storage import Folder, address, locate
+from schemas.manifest import Counts
+from stages.stage import Piece, name_of
+
+OURS = ("run.json", "status.json", "report.html")  # files directly in an output
+
+
+class Runner(Protocol):
+    """Carries tasks and shards out: in this process, or on Ray."""
+
+    workers: int
+    startup_seconds: float  # until the first worker could work; not part of any step's seconds
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None: ...
+
+    def run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None: ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out. None of it changes a row that is kept."""
+
+    fresh: bool = False
+    max_dead: float = 0.001
+    removed_text: bool = True
+    quiet: bool = False
+
+
+def run(plan: Plan, output: str, runner: Runner, options: Options) -> dict[str, Any]:
+    """Bring `output` to what `plan` says; return the run's totals, which are also in `run.json`.
+
+    Raises `ConfigError` before anything is started, `RunError` when the run fails; `run.json` then says `failed`.
+    """
+    folder = prepare(plan, output, options)
+    folder.delete("run.json")  # until this run has ended, there are no totals of it
+    begun = time.monotonic()
+    totals: dict[str, dict[str, Any]] = {}
+    status = "failed"
+    try:
+        with runner:
+            for planned in plan.steps:
+                step_begun = time.monotonic()
+                target = Target(f"{folder.url}/{planned.name}", options.removed_text)
+                try:
+                    _run_step(plan, planned, target, runner, options)
+                finally:
+                    totals[planned.name] = step_totals(target, planned.name, time.monotonic() - step_begun)
+        status = "done"
+    finally:
+        result = run_totals(
+            plan.recipe.name, status, plan.recipe.final, time.monotonic() - begun, list(totals.values())
+        )
+        folder.put("run.json", json.dumps(result, indent=1).encode())
+    return result
+
+
+def prepare(plan: Plan, output: str, options: Options) -> Folder:
+    """Check that `output` can take this run, and clear it if `fresh`. Raises `ConfigError` with every difference."""
+    filesystem, path = locate(output)
+    folder = Folder(address(filesystem, path))
+    try:
+        there = {name: _step_json(folder, name) for name in folder.folders()}
+        strangers = [name for name in folder.names() if name not in OURS]
+    except HeadraceError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"output {output}: cannot be read: {type(error).__name__}: {error}") from error
+    strangers += [f"{name}/" for name, step in there.items() if step is None]
+    if strangers:
+        raise ConfigError(f"output {output}: holds files that are not headrace's: {', '.join(sorted(strangers)[:5])}")
+    if options.fresh:
+        for name in there:
+            folder.below(name).clear()
+        folder.delete(*OURS)
+    else:
+        faults = _differences(plan, there)
+        if faults:
+            hint = "give another --output, or --fresh to start over"
+            raise ConfigError("\n".join([f"output {output} holds another run's data ({hint}):", *faults]))
+    folder.check_writable()
+    return folder
+
+
+def step_totals(target: Target, name: str, seconds: float) -> dict[str, Any]:
+    """The account of a step from its manifests. `seconds` is wall time of this run, `cpu_seconds` all that was spent."""
+    manifests = read_manifests(target.folder).values()
+    counts = sum((m.counts for m in manifests), Counts())
+    return {
+        "name": name,
+        "shards": len(manifests),
+        "rows_in": counts.rows_in,
+        "emitted": counts.emitted,
+        "out": counts.out,
+        "dropped": dict(sorted(counts.dropped.items())),
+        "dead": counts.dead,
+        "unreadable": counts.unreadable,
+        "seconds": round(seconds, 3),
+        "cpu_seconds": round(sum(m.cpu_seconds for m in manifests), 3),
+    }
+
+
+def run_totals(recipe: str, status: str, final: str, seconds: float, steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """The object of `run.json`."""
+    return {
+        "recipe": recipe,
+        "status": status,
+        "final": final,
+        "seconds": round(seconds, 3),
+        "cpu_seconds": round(sum(s["cpu_seconds"] for s in steps), 3),
+        "steps": steps,
+    }
+
+
+def shards_after(folder: Folder, upstream: str) -> list[Shard]:
+    """One shard for each committed shard of an earlier step, of the same name."""
+    shards = []
+    for name, manifest in sorted(read_manifests(folder.below(upstream)).items()):
+        data = next(file for file in manifest.files if file.path.startswith("data/"))
+        filesystem, path = locate(f"{folder.url}/{upstream}/{data.path}")
+        uri = address(filesystem, path)
+        shards.append(Shard(name, Piece(uri), InputFile(uri, data.bytes, "")))
+    return shards
+
+
+def _run_step(plan: Plan, planned: PlannedStep, target: Target, runner: Runner, options: Options) -> None:
+    after, folder = planned.step.after, Folder(target.url.rpartition("/")[0])
+    shards = shards_after(folder, after) if after else list(plan.shards)
+    target.folder.put("step.json", _describe(plan, planned))
+    for part in ("data", "removed", "dead", "manifests", "shuffle/rows", "shuffle/verdicts"):
+        target.folder.sweep(part)
+    done = read_manifests(target.folder)
+    todo = [shard for shard in shards if shard.name not in done]
+    if todo and planned.step.shuffle is not None:
+        _run_shuffle(planned, folder, target, runner, shards)
+    progress = Progress(
+        planned.name,
+        folder,
+        total=len(done) + len(todo),
+        done=done,
+        total_bytes=sum(shard.bytes for shard in todo),
+        max_dead=options.max_dead,
+        quiet=options.quiet,
+    )
+    with progress:
+        if todo:
+            runner.run_shards(planned, target, todo, progress)
+        progress.judge_end()
+
+
+def _run_shuffle(planned: PlannedStep, folder: Folder, target: Target, runner: Runner, shards: list[Shard]) -> None:
+    """Both phases of the shuffle, as far as their files are not there yet."""
+    assert planned.step.after is not None
+    rows = sum(m.counts.out for m in read_manifests(folder.below(planned.step.after)).values())
+    partitions = partitions_for(rows)
+    names = tuple(shard.name for shard in shards)
+    scatter: list[Task] = [Scatter(shard, partitions) for shard in shards]
+    reduce: list[Task] = [Reduce(names, p) for p in range(partitions)]
+    for tasks in (scatter, reduce):
+        there = {*target.folder.names("shuffle/rows"), *target.folder.names("shuffle/verdicts")}
+        runner.run_tasks(planned, target, [task for task in tasks if task.name not in there])
+
+
+def _describe(plan: Plan, planned: PlannedStep) -> bytes:
+    """step.json: what a step is, in full, so that it can be compared, explained and opened again."""
+    inputs = [] if planned.step.after else [{"uri": f.uri, "size": f.size, "etag": f.etag} for f in plan.inputs]
+    what = {
+        "version": 1,
+        "recipe": plan.recipe.name,
+        "step": planned.name,
+        "upstream": planned.step.after,
+        "fingerprint": planned.fingerprint,
+        "identity": planned.identity,
+        "stages": [name_of(stage) for stage in planned.step.stages],
+        "schema": {field.name: str(field.type) for field in planned.schema},
+        "versions": {"headrace": metadata.version("headrace"), "python": platform.python_version()},
+        "inputs": inputs,
+    }
+    return json.dumps(what, indent=1).encode()
+
+
+def _step_json(folder: Folder, name: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(folder.get(f"{name}/step.json"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ConfigError(f"{folder.url}/{name}/step.json: not JSON: {error}") from error
+    return dict(found)
+
+
+def _differences(plan: Plan, there: dict[str, dict[str, Any] | None]) -> list[str]:
+    """What differs between the plan and the steps that the output already has, one line each."""
+    faults = []
+    steps = {planned.name: planned for planned in plan.steps}
+    for name, found in there.items():
+        if found is None:
+            continue
+        if name not in steps or found["recipe"] != plan.recipe.name:
+            faults.append(f"  step {name} of recipe {found['recipe']}")
+        elif found["fingerprint"] != steps[name].fingerprint:
+            faults += _step_differences(plan, steps[name], found)
+    return faults
+
+
+def _step_differences(plan: Plan, planned: PlannedStep, found: dict[str, Any]) -> list[str]:
+    lines = []
+    was, now = found["identity"], planned.identity
+    if was["layout"] != now["layout"]:
+        lines.append(f"  step {planned.name}: layout version was {was['layout']}, is {now['layout']}")
+    before = {part["stage"]: part for part in [was["source"], was["shuffle"], *was["stages"]] if part}
+    after = {part["stage"]: part for part in [now["source"], now["shuffle"], *now["stages"]] if part}
+    for path in [*before, *(p for p in after if p not in before)]:
+        short = path.rpartition(".")[2]
+        if path not in after or path not in before:
+            lines.append(f"  step {planned.name}: {short} was {'removed' if path in before else 'added'}")
+            continue
+        if before[path]["version"] != after[path]["version"]:
+            lines.append(f"  {short}: version was {before[path]['version']}, is {after[path]['version']}")
+        old, new = before[path]["settings"], after[path]["settings"]
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name):
+                lines.append(f"  {short}.{name} was {old.get(name)!r}, is {new.get(name)!r}")
+    if not planned.step.after:
+        old_files = {f["uri"]: (f["size"], f["etag"]) for f in found["inputs"]}
+        new_files = {f.uri: (f.size, f.etag) for f in plan.inputs}
+        for uri in sorted({*old_files, *new_files}):
+            if uri not in new_files or uri not in old_files:
+                lines.append(f"  input {uri} was {'removed' if uri in old_files else 'added'}")
+            elif old_files[uri] != new_files[uri]:
+                lines.append(f"  input {uri} has changed: {old_files[uri]} then, {new_files[uri]} now")
+    if not lines and [s["stage"] for s in was["stages"]] != [s["stage"] for s in now["stages"]]:
+        lines.append(f"  step {planned.name}: its stages stand in another order")
+    return lines or ([] if planned.step.after else [f"  step {planned.name}: fingerprint {found['fingerprint']}"])

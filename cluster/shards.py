@@ -1,0 +1,140 @@
+"""Input files to shards: the unit of work, of commit and of resume.
+
+A shard's name depends only on its file's address and the part of it, never on its place in the list: the same file
+gives the same shard in any run.
+"""
+
+import hashlib
+import posixpath
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+from cluster.errors import ConfigError
+from cluster.storage import address, locate, open_input
+from stages.stage import Piece, Source
+
+OPEN_AT_ONCE = 16  # files whose index is read at the same time while shards are planned
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file of the input: its full address, size in bytes, and what changes when its content does."""
+
+    uri: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A piece of an input file and the name of all that is made from it."""
+
+    name: str
+    piece: Piece
+    file: InputFile
+
+    @property
+    def bytes(self) -> int:
+        """How much of the file it is, for progress. A piece that counts in other units stands for its whole file."""
+        start, stop = self.piece.start, self.piece.stop
+        return self.file.size - start if stop is None else min(stop, self.file.size) - start
+
+
+class LazyFile:
+    """A file that is opened when it is first used: most sources plan a shard by its size alone."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._file: BinaryIO | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._file is None:
+            self._file = open_input(self._uri)
+        return getattr(self._file, name)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def list_inputs(urls: list[str]) -> tuple[InputFile, ...]:
+    """The files behind `urls`: files, folders (all files below, hidden ones left out) and globs, in order.
+
+    Raises `ConfigError` that lists every URL that is not there, cannot be read or is given twice.
+    """
+    faults, files = [], []
+    for url in urls:
+        try:
+            found = _find(url)
+        except ConfigError as error:
+            faults.append(str(error))
+            continue
+        except FileNotFoundError:
+            faults.append(f"input {url}: not there")
+            continue
+        except Exception as error:
+            faults.append(f"input {url}: cannot be read: {type(error).__name__}: {error}")
+            continue
+        if not found:
+            faults.append(f"input {url}: no files")
+        files += found
+    seen: set[str] = set()
+    for file in files:
+        if file.uri in seen:
+            faults.append(f"input {file.uri}: given twice")
+        seen.add(file.uri)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return tuple(files)
+
+
+def make_shards(source: Source, files: tuple[InputFile, ...]) -> tuple[Shard, ...]:
+    """Cut `files` into shards as `source` splits them. Files are opened only if the source looks into them."""
+
+    def split(file: InputFile) -> list[Shard]:
+        lazy = LazyFile(file.uri)
+        try:
+            pieces = source.split(cast(BinaryIO, lazy), file.uri, file.size)
+        finally:
+            lazy.close()
+        return [Shard(shard_name(piece), piece, file) for piece in pieces]
+
+    with ThreadPoolExecutor(OPEN_AT_ONCE) as threads:
+        return tuple(shard for shards in threads.map(split, files) for shard in shards)
+
+
+def shard_name(piece: Piece) -> str:
+    """File name without its endings, the part if it is one, and 8 hex digits of the address: readable and unique."""
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", posixpath.basename(piece.uri).split(".")[0])[:60].strip("-") or "shard"
+    part = f"-{piece.start}" if piece.start or piece.stop is not None else ""
+    digest = hashlib.sha256(f"{piece.uri}#{piece.start}-{piece.stop}".encode()).hexdigest()[:8]
+    return f"{stem}{part}-{digest}"
+
+
+def _find(url: str) -> list[InputFile]:
+    filesystem, path = locate(url)
+    if url.startswith(("http://", "https://")):
+        details = {path: filesystem.info(path)}  # a web server has no folders; asking for one would download the file
+    elif any(sign in path for sign in "*?[") and not filesystem.exists(path):
+        details = filesystem.glob(path, detail=True)
+    elif filesystem.isdir(path):
+        details = filesystem.find(path, detail=True)
+    else:
+        details = {path: filesystem.info(path)}
+    found = []
+    for name, info in sorted(details.items()):
+        below = name[len(path) :] if name.startswith(path) else posixpath.basename(name)
+        hidden = any(part.startswith((".", "_")) for part in below.split("/"))
+        if info["type"] == "file" and not hidden:
+            found.append(InputFile(address(filesystem, name), int(info["size"] or 0), _etag(info)))
+    return found
+
+
+def _etag(info: dict[str, Any]) -> str:
+    """What the store says about the content: an etag or checksum, else the time of the last change."""
+    for key in ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "created"):
+        if info.get(key):
+            return str(info[key]).strip('"')
+    return ""

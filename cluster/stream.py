@@ -1,0 +1,209 @@
+"""The Ray driver. It moves references and small reports, never data.
+
+Stages that share a worker run a shard from its file to its commit inside one actor (this file). Where a step needs
+workers of several kinds, GPU stages behind CPU stages, tables flow between pools (pipeline.py).
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import ray
+from ray.exceptions import RayError
+
+from cluster.commit import Target
+from cluster.errors import RunError, ShardError
+from cluster.plan import PlannedStep
+from cluster.pool import Pool, room_for, spawn, start_ray
+from cluster.progress import Progress
+from cluster.shards import Shard
+from cluster.shuffle import Task
+from cluster.work import Careful, RowNext, TableDone
+from cluster.worker import Failed, Worker
+from schemas.manifest import Manifest
+from stages.stage import Resources
+
+MAX_ATTEMPTS = 3  # transient errors a shard may meet
+MAX_DEATHS = 8  # workers a shard may take with it; a poison row takes three
+WAIT_S = 1.0  # how long the driver sleeps when nothing happens
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A shard on its way to a worker, and what earlier attempts have taught."""
+
+    shard: Shard
+    errors: int = 0
+    deaths: int = 0
+    careful: Careful = field(default_factory=Careful)
+    suspect: tuple[int, int] | None = None  # the row (table, row) that the last worker died at
+
+    @property
+    def attempt(self) -> int:
+        return 1 + self.errors + self.deaths
+
+
+@dataclass
+class Busy:
+    """A worker at a shard, and how far it has told to be."""
+
+    worker: Any
+    assignment: Assignment
+    table: int = 0
+    row: tuple[int, int] | None = None
+    failure: Failed | None = None
+
+
+class RayRunner:
+    """Runs steps on Ray: a cluster at an address, or one that it starts on this machine and takes down again."""
+
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        self._wanted, self._address = workers, address
+        self._pool: Pool | None = None
+        self._resources: Resources | None = None
+        self._owns = False
+        self.workers = 0
+        self.startup_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        begun = time.perf_counter()
+        self._owns = not ray.is_initialized()
+        start_ray(self._address)
+        self.startup_seconds += time.perf_counter() - begun
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+        if self._owns:
+            ray.shutdown()
+
+    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None:
+        """The tasks of one phase of a shuffle; a lost worker's task is done again."""
+        pool = self._workers(planned.groups[0].resources)
+        todo = deque((task, 1) for task in tasks)
+        busy: dict[Any, tuple[Any, Task, int]] = {}
+        while todo or busy:
+            pool.resize(len(todo) + len(busy))
+            while todo and (worker := pool.take()) is not None:
+                task, attempt = todo.popleft()
+                busy[worker.run_task.remote(planned, target, task)] = worker, task, attempt
+            for ref in ray.wait(list(busy), timeout=WAIT_S)[0]:
+                worker, task, attempt = busy.pop(ref)
+                try:
+                    failure = ray.get(ref)
+                    pool.give(worker)
+                except RayError as error:
+                    pool.lost(worker)
+                    failure = Failed(f"worker died: {first_line(error)}", "", transient=True, ours=False)
+                if failure is None:
+                    continue
+                if not failure.transient or attempt == MAX_ATTEMPTS:
+                    raise RunError(f"step {planned.name}, {task.name}: {failure.message}\n{failure.trace}")
+                todo.append((task, attempt + 1))
+
+    def run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None:
+        """Every shard to its commit. Raises when one fails for good, or too many rows died."""
+        if len(planned.groups) > 1:
+            from cluster.pipeline import run_pipeline  # noqa: PLC0415 - only steps with several kinds of workers
+
+            return run_pipeline(planned, target, shards, progress, self._wanted)
+        pool = self._workers(planned.groups[0].resources)
+        # The largest first: what is left at the end is small, and all workers end at about the same time.
+        todo = deque(Assignment(shard) for shard in sorted(shards, key=lambda s: (-s.bytes, s.name)))
+        busy: dict[Any, Busy] = {}
+        while todo or busy:
+            pool.resize(len(todo) + len(busy))
+            while todo and (worker := pool.take()) is not None:
+                assignment = todo.popleft()
+                progress.started(assignment.shard)
+                reports = worker.run_shard.options(
+                    num_returns="streaming", _generator_backpressure_num_objects=1
+                ).remote(planned, target, assignment.shard, assignment.attempt, assignment.careful)
+                busy[reports] = Busy(worker, assignment, table=0)
+            for reports in ray.wait(list(busy), timeout=WAIT_S, fetch_local=False)[0]:
+                again = self._hear(reports, busy, pool, progress)
+                if again is not None:
+                    todo.appendleft(again)
+            progress.beat()
+        return None
+
+    def _hear(self, reports: Any, busy: dict[Any, Busy], pool: Pool, progress: Progress) -> Assignment | None:
+        """Take the next report of a worker; return the shard's next assignment if it has to be done again."""
+        state = busy[reports]
+        try:
+            report = ray.get(next(reports))
+        except StopIteration:
+            del busy[reports]
+            pool.give(state.worker)
+            return None if state.failure is None else after_error(state, progress.failed)
+        except RayError as error:
+            del busy[reports]
+            pool.lost(state.worker)
+            return after_death(state, first_line(error), progress.failed)
+        if isinstance(report, TableDone):
+            state.table, state.row = report.table + 1, None
+            progress.table(state.assignment.shard, report)
+        elif isinstance(report, RowNext):
+            state.row = (report.table, report.row)
+        elif isinstance(report, Manifest):
+            progress.committed(state.assignment.shard, report)
+        else:
+            state.failure = report
+        return None
+
+    def _workers(self, resources: Resources) -> Pool:
+        """The pool for fused groups; the same workers serve all steps that take the same."""
+        if self._pool is None or self._resources != resources:
+            begun = time.perf_counter()
+            if self._pool is not None:
+                self._pool.close()
+            self.workers = self._wanted or room_for(resources)
+            self._pool = Pool(lambda: spawn(Worker, resources, int(resources.cpus)), self.workers)
+            self._resources = resources
+            self._pool.resize(1)
+            worker: Any = self._pool.take()
+            ray.get(worker.ready.remote())
+            self._pool.give(worker)
+            self.startup_seconds += time.perf_counter() - begun
+        return self._pool
+
+
+def after_error(state: Busy, tell: Callable[[Shard, str], None]) -> Assignment:
+    """The next try after an exception. Raises when it is permanent, or there were enough tries."""
+    failure, assignment = state.failure, state.assignment
+    assert failure is not None
+    if failure.ours:
+        raise RunError(failure.message)
+    errors = assignment.errors + 1
+    if not failure.transient or errors >= MAX_ATTEMPTS:
+        raise ShardError(f"shard {assignment.shard.name}: {failure.message} (attempt {errors})\n{failure.trace}")
+    tell(assignment.shard, failure.message)
+    return replace(assignment, errors=errors)
+
+
+def after_death(state: Busy, how: str, tell: Callable[[Shard, str], None]) -> Assignment:
+    """The next try after a worker died at a shard.
+
+    The table it was at is tried row by row. A row that two workers in a row died at is named a killer and goes to
+    `dead`; a worker that died of something else (its node was taken away) leaves no trace in the result.
+    """
+    assignment, careful = state.assignment, state.assignment.careful
+    deaths = assignment.deaths + 1
+    shard = assignment.shard
+    if deaths > MAX_DEATHS:
+        raise ShardError(f"shard {shard.name} ({shard.piece.uri}): {deaths} workers died at it, the last: {how}")
+    tell(shard, f"worker died: {how}")
+    if state.row is not None and state.row == assignment.suspect:
+        killers = (*careful.killers, (*state.row, f"worker died: {how}"))
+        return replace(assignment, deaths=0, suspect=None, careful=Careful(state.row[0], killers))
+    return replace(assignment, deaths=deaths, suspect=state.row, careful=replace(careful, table=state.table))
+
+
+def first_line(error: Exception) -> str:
+    """What a Ray error says first; the rest is advice and addresses."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,180 @@
+"""One shard from its file to its commit, told in small reports. Both runners run shards through here.
+
+The reports are what a driver needs to know while the rows stay in the worker: how far the shard is, and, in careful
+mode, which row is next, so that a row that takes the whole process with it can be named.
+"""
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from cluster.chain import Batch, Chain, killed_row
+from cluster.commit import ShardWriter, Target
+from cluster.errors import HeadraceError
+from cluster.metrics import cpu_seconds
+from cluster.plan import PlannedStep
+from cluster.shards import Shard
+from cluster.shuffle import join_verdicts, read_verdicts
+from cluster.storage import open_input
+from schemas.manifest import Counts, Manifest
+from stages.stage import Read, Stage, Unreadable, name_of
+
+
+@dataclass(frozen=True)
+class Careful:
+    """What is known of a shard whose worker died: try the rows of `table` one by one; `killers` are not tried again."""
+
+    table: int | None = None
+    killers: tuple[tuple[int, int, str], ...] = ()  # table, row in it, how the worker died
+
+
+@dataclass(frozen=True)
+class TableDone:
+    """A table of the shard is through. `fraction` is how much of the shard's input is behind it, 0 to 1."""
+
+    table: int
+    counts: Counts
+    fraction: float
+    deaths: tuple[tuple[str, int], ...] = ()  # "<stage>: <error type>", rows
+
+
+@dataclass(frozen=True)
+class RowNext:
+    """Careful mode only: this row is about to be tried."""
+
+    table: int
+    row: int
+
+
+Report = TableDone | RowNext | Manifest
+
+
+class Opened:
+    """A step opened in this process: its source, and `stages` of it."""
+
+    def __init__(self, planned: PlannedStep, stages: tuple[Stage, ...]) -> None:
+        self.planned = planned
+        self.read: Read = planned.step.source.open()
+        self.chain = Chain(stages)
+
+
+def run_shard(opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful) -> Iterator[Report]:
+    """Read, transform, write and commit one shard; the last report is its manifest."""
+    planned = opened.planned
+    wall, cpu = time.perf_counter(), cpu_seconds()
+    writer = ShardWriter(target, shard.name, planned.schema)
+    try:
+        for item in read_batches(opened, target, shard, attempt, careful):
+            if isinstance(item, Unreadable):
+                writer.note(item)
+            elif isinstance(item, RowNext):
+                yield item
+            else:
+                report, batch = item
+                writer.add(batch)
+                yield report
+        yield writer.commit(
+            planned.name, planned.fingerprint, source_of(shard), time.perf_counter() - wall, cpu_seconds() - cpu
+        )
+    except BaseException as error:
+        writer.abandon(error)
+        if isinstance(error, Exception) and not isinstance(error, HeadraceError):
+            error.add_note(f"in step {planned.name}, shard {shard.name} ({shard.piece.uri})")
+        raise
+
+
+def read_batches(
+    opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful
+) -> Iterator[tuple[TableDone, Batch] | RowNext | Unreadable]:
+    """The shard's tables after the opened stages, in order, and what is to be told on the way."""
+    source = name_of(opened.planned.step.source)
+    for number, item, fraction in read_shard(opened, target, shard):
+        if isinstance(item, Unreadable):
+            yield item
+            continue
+        whole = opened.chain.admit(item, source, attempt)
+        rows = whole.kept
+        whole.kept = rows.slice(0, 0)
+        kept: list[pa.Table] = []
+        for part in careful_apply(opened.chain, rows, number, attempt, careful):
+            if isinstance(part, RowNext):
+                yield part
+                continue
+            kept.append(part.kept)
+            whole = whole.join(part)
+        whole.kept = concat(kept) if kept else rows.slice(0, 0)
+        yield done(number, whole, fraction), whole
+
+
+def careful_apply(
+    chain: Chain, rows: pa.Table, number: int, attempt: int, careful: Careful
+) -> Iterator[Batch | RowNext]:
+    """`rows` (table `number`) through `chain`: whole or, where a worker died at this table, one by one."""
+    killers = {row: how for table, row, how in careful.killers if table == number}
+    if careful.table != number and not killers:
+        yield chain.apply(rows, attempt)
+        return
+    for row in range(rows.num_rows):
+        one = rows.slice(row, 1)
+        if row in killers:
+            dead = killed_row(one, chain.first, killers[row], attempt)
+            yield Batch(one.slice(0, 0), dead=[dead], counts=Counts(dead=1))
+            continue
+        if careful.table == number:
+            yield RowNext(number, row)
+        yield chain.apply(one, attempt)
+
+
+def concat(tables: list[pa.Table]) -> pa.Table:
+    """Rows of one stream again in one table; empty ones may lack the columns that later stages would have added."""
+    full = [table for table in tables if table.num_rows]
+    return pa.concat_tables(full) if full else tables[0]
+
+
+def done(number: int, batch: Batch, fraction: float) -> TableDone:
+    """The report on a table that came through as `batch`."""
+    counts = batch.counts + Counts(out=batch.kept.num_rows)
+    return TableDone(number, counts, fraction, causes_of_death(batch.dead))
+
+
+def read_shard(opened: Opened, target: Target, shard: Shard) -> Iterator[tuple[int, pa.Table | Unreadable, float]]:
+    """What the source makes of a shard: (number of the table, table or unreadable piece, fraction read so far)."""
+    shuffle = opened.planned.step.shuffle
+    verdicts = read_verdicts(opened.planned, target.folder, shard.name) if shuffle else None
+    number = first_row = 0
+    with open_input(shard.piece.uri) as file:
+        for item in opened.read(file, shard.piece):
+            if isinstance(item, pa.Table) and shuffle is not None and verdicts is not None:
+                rows = item.num_rows
+                item = join_verdicts(shuffle, item, verdicts, first_row)  # noqa: PLW2901
+                first_row += rows
+            yield number, item, _fraction(file, shard)
+            number += isinstance(item, pa.Table)
+
+
+def source_of(shard: Shard) -> dict[str, Any]:
+    """What the manifest says of the shard's input."""
+    return {**dataclasses.asdict(shard.piece), "size": shard.file.size, "etag": shard.file.etag}
+
+
+def causes_of_death(dead: list[pa.Table]) -> tuple[tuple[str, int], ...]:
+    """How many rows died of what: the stage and the kind of error."""
+    causes: Counter[str] = Counter()
+    for table in dead:
+        stages, errors = table.column("stage").to_pylist(), table.column("error").to_pylist()
+        causes.update(
+            f"{stage}: {(error or '').partition(':')[0]}" for stage, error in zip(stages, errors, strict=True)
+        )
+    return tuple(causes.most_common())
+
+
+def _fraction(file: Any, shard: Shard) -> float:
+    """How far reading is. Sources read ahead, so it is a little early; only progress and ETA use it."""
+    start, size = shard.piece.start, max(shard.bytes, 1)
+    position = file.tell() - start if shard.bytes < shard.file.size or start == 0 else 0
+    return float(min(max(position / size, 0.0), 1.0))

@@ -1,0 +1,191 @@
+"""The actor that does the work. It keeps a step open between shards, and tells of a failure instead of raising it.
+
+It holds nothing that another worker could not make again: losing one costs the shards or tables it was at.
+"""
+
+import os
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.chain import Batch, Chain
+from cluster.commit import ShardWriter, Target
+from cluster.errors import HeadraceError, is_transient
+from cluster.metrics import cpu_seconds
+from cluster.plan import PlannedStep
+from cluster.shards import Shard
+from cluster.shuffle import Task, run_task
+from cluster.work import (
+    Careful,
+    Opened,
+    Report,
+    RowNext,
+    TableDone,
+    careful_apply,
+    concat,
+    done,
+    read_batches,
+    run_shard,
+    source_of,
+)
+from schemas.manifest import Manifest
+from stages.stage import Unreadable, name_of
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What an exception in a worker comes to. `ours` errors carry their message; others carry a traceback too."""
+
+    message: str
+    trace: str
+    transient: bool
+    ours: bool
+
+
+@dataclass(frozen=True)
+class TableNote:
+    """A batch follows: what became of its rows so far, and how many bytes are still in the stream."""
+
+    report: TableDone
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ShardEnd:
+    """The reader is through the shard: pieces it could not read, and the CPU time it took."""
+
+    unreadable: tuple[Unreadable, ...]
+    cpu_seconds: float
+
+
+class Worker:
+    """One process of a pool. `threads` is what native libraries may use, the cpus the worker was given."""
+
+    def __init__(self, threads: int) -> None:
+        for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"):
+            os.environ[name] = str(max(threads, 1))
+        import pyarrow as pa  # noqa: PLC0415 - after the variables above
+
+        pa.set_cpu_count(max(threads, 1))
+        self._opened: tuple[str, Opened] | None = None
+        self._group: tuple[tuple[str, int], Chain] | None = None
+
+    def ready(self) -> int:
+        """Process id, once the worker can work."""
+        return os.getpid()
+
+    def run_task(self, planned: PlannedStep, target: Target, task: Task) -> Failed | None:
+        """One task of a shuffle."""
+        try:
+            run_task(planned, target, task)
+        except Exception as error:
+            return failed(error)
+        return None
+
+    def run_shard(
+        self, planned: PlannedStep, target: Target, shard: Shard, attempt: int, careful: Careful
+    ) -> Iterator[Report | Failed]:
+        """A whole shard, for steps whose stages all share this worker."""
+        try:
+            yield from run_shard(self._open(planned), target, shard, attempt, careful)
+        except Exception as error:
+            yield failed(error)
+
+    def read(self, planned: PlannedStep, target: Target, shard: Shard, attempt: int, careful: Careful) -> Iterator[Any]:
+        """A shard up to the end of the first group. Yields notes; a TableNote is followed by its Batch."""
+        try:
+            cpu = cpu_seconds()
+            unreadable = []
+            for item in read_batches(self._open(planned), target, shard, attempt, careful):
+                if isinstance(item, Unreadable):
+                    unreadable.append(item)
+                elif isinstance(item, RowNext):
+                    yield item
+                else:
+                    report, batch = item
+                    yield TableNote(report, batch.kept.nbytes)
+                    yield batch
+            yield ShardEnd(tuple(unreadable), cpu_seconds() - cpu)
+        except Exception as error:
+            yield failed(error)
+
+    def transform(
+        self, planned: PlannedStep, group: int, batch: Batch, number: int, attempt: int, careful: Careful
+    ) -> Iterator[Any]:
+        """A batch through a later group. Yields notes as `read` does, the last one's batch being the result."""
+        try:
+            chain = self._open_group(planned, group)
+            rows, kept = batch.kept, []
+            batch.kept = rows.slice(0, 0)
+            for part in careful_apply(chain, rows, number, attempt, careful):
+                if isinstance(part, RowNext):
+                    yield part
+                else:
+                    kept.append(part.kept)
+                    batch = batch.join(part)
+            batch.kept = concat(kept) if kept else rows
+            yield TableNote(done(number, batch, 0.0), batch.kept.nbytes)
+            yield batch
+        except Exception as error:
+            yield failed(error)
+
+    def _open_group(self, planned: PlannedStep, group: int) -> Chain:
+        key = planned.fingerprint, group
+        if self._group is None or self._group[0] != key:
+            self._group = None
+            self._group = key, Chain(planned.groups[group].stages)
+        return self._group[1]
+
+    def _open(self, planned: PlannedStep) -> Opened:
+        if self._opened is None or self._opened[0] != planned.fingerprint:
+            self._opened = None  # lets go of the earlier step's models first
+            self._opened = planned.fingerprint, Opened(planned, planned.groups[0].stages)
+        return self._opened[1]
+
+
+class Sink:
+    """Takes the batches of several shards, each shard's in order, and commits them."""
+
+    def __init__(self) -> None:
+        self._writers: dict[str, ShardWriter] = {}
+
+    def add(self, planned: PlannedStep, target: Target, shard: Shard, batch: Batch) -> Failed | None:
+        """The next batch of `shard`."""
+        try:
+            if shard.name not in self._writers:
+                self._writers[shard.name] = ShardWriter(target, shard.name, planned.schema)
+            self._writers[shard.name].add(batch)
+        except Exception as error:
+            return failed(error)
+        return None
+
+    def commit(
+        self, planned: PlannedStep, target: Target, shard: Shard, end: ShardEnd, seconds: float
+    ) -> Manifest | Failed:
+        """All batches are there: close the account and put the manifest."""
+        try:
+            writer = self._writers.pop(shard.name, None) or ShardWriter(target, shard.name, planned.schema)
+            for piece in end.unreadable:
+                writer.note(piece)
+            cpu = end.cpu_seconds + sum(
+                cost.cpu_seconds
+                for stage, cost in writer.costs.items()
+                if stage not in {name_of(first) for first in planned.groups[0].stages}
+            )
+            return writer.commit(planned.name, planned.fingerprint, source_of(shard), seconds, cpu)
+        except Exception as error:
+            return failed(error)
+
+    def forget(self, shard: Shard) -> None:
+        """The shard is begun again elsewhere; nothing of this attempt may appear."""
+        writer = self._writers.pop(shard.name, None)
+        if writer is not None:
+            writer.abandon(InterruptedError("begun again"))
+
+
+def failed(error: Exception) -> Failed:
+    """`error` as plain data."""
+    ours = isinstance(error, HeadraceError)
+    message = str(error) if ours else f"{type(error).__name__}: {error}"
+    return Failed(message, "".join(traceback.format_exception(error)), is_transient(error), ours)

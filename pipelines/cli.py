@@ -1,0 +1,196 @@
+"""The program. Exit status: 0 done; 1 the run failed; 2 the command, config or schema is wrong and nothing started."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from cluster.errors import ConfigError, HeadraceError
+from cluster.plan import Plan, make_plan
+from cluster.run import Options, Runner, run
+from cluster.shards import list_inputs
+from pipelines.arguments import parser
+from pipelines.config import configure, parse_sets, read_config
+from pipelines.funnel import funnel
+from pipelines.recipes import find_recipe
+from schemas.check import SchemaError
+from schemas.manifest import ManifestError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; errors are one line on stderr, then detail."""
+    arguments = parser().parse_args(argv)
+    try:
+        return COMMANDS[arguments.command](arguments)
+    except (ConfigError, SchemaError, ManifestError) as error:
+        return _complain(error, 2)
+    except HeadraceError as error:
+        return _complain(error, error.status)
+    except KeyboardInterrupt:
+        print("headrace: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    options = run_options(arguments)
+    plan = plan_of(options)
+    result = run(
+        plan,
+        options["output"],
+        runner_of(options),
+        Options(
+            fresh=options["fresh"],
+            max_dead=options["max_dead"],
+            removed_text=options["removed_text"],
+            quiet=options["json"],
+        ),
+    )
+    print(json.dumps(result) if options["json"] else funnel(result, options["output"]))
+    return 0
+
+
+def run_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of `run` and `submit`: the command line first, then --config, then defaults. All faults at once."""
+    options = {**DEFAULTS, **_merged(arguments)}
+    faults = []
+    if not options["output"]:
+        faults.append("no output: give --output")
+    if not 0 <= options["max_dead"] <= 1:
+        faults.append(f"--max-dead should be between 0 and 1, got {options['max_dead']}")
+    if options["workers"] is not None and options["workers"] < 1:
+        faults.append(f"--workers should be at least 1, got {options['workers']}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return options
+
+
+def plan_of(options: dict[str, Any]) -> Plan:
+    """The checked plan of a recipe over its inputs."""
+    recipe = configure(find_recipe(options["recipe"]), options["set"])
+    if not options["input"]:
+        raise ConfigError("no input: give --input")
+    return make_plan(recipe, list_inputs(options["input"]))
+
+
+def runner_of(options: dict[str, Any]) -> Runner:
+    """The runner that is asked for. Ray is imported only when it is."""
+    if options["runner"] == "ray":
+        from cluster.stream import RayRunner  # noqa: PLC0415 - importing Ray takes a second
+
+        return RayRunner(options["workers"], options["address"])
+    from cluster.local import LocalRunner  # noqa: PLC0415 - beside its sibling
+
+    return LocalRunner()
+
+
+def plan_command(arguments: argparse.Namespace) -> int:
+    from pipelines.estimate import describe, estimate  # noqa: PLC0415 - only this command needs it
+
+    plan = plan_of({**DEFAULTS, **_merged(arguments)})
+    found = describe(plan)
+    if arguments.sample is not None:
+        if arguments.sample < 1:
+            raise ConfigError(f"--sample should be at least 1, got {arguments.sample}")
+        found["estimate"] = estimate(plan, arguments.sample, arguments.workers or 1)
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        from pipelines.estimate import as_text  # noqa: PLC0415 - beside its siblings
+
+        print(as_text(found))
+    return 0
+
+
+def status_command(arguments: argparse.Namespace) -> int:
+    from pipelines.status import as_text, status  # noqa: PLC0415 - only this command needs it
+
+    found = status(arguments.output)
+    print(json.dumps(found) if arguments.json else as_text(found))
+    return 0
+
+
+def report_command(arguments: argparse.Namespace) -> int:
+    from pipelines.report import write_report  # noqa: PLC0415 - brings a template engine
+
+    print(f"report: {write_report(arguments.output)}")
+    return 0
+
+
+def explain_command(arguments: argparse.Namespace) -> int:
+    from pipelines.explain import as_text, explain  # noqa: PLC0415 - only this command needs it
+
+    found = explain(arguments.output, arguments.id)
+    print(json.dumps(found, default=str) if arguments.json else as_text(found))
+    return 0
+
+
+def replay_command(arguments: argparse.Namespace) -> int:
+    from pipelines.replay import as_text, replay  # noqa: PLC0415 - only this command needs it
+
+    found = replay(arguments.output)
+    print(json.dumps(found) if arguments.json else as_text(found))
+    return 0
+
+
+def submit_command(arguments: argparse.Namespace) -> int:
+    from cluster.jobs import submit  # noqa: PLC0415 - importing Ray takes a second
+
+    options = run_options(arguments)
+    configure(find_recipe(options["recipe"]), options["set"])
+    return submit(options, wait=not arguments.no_wait, submission_id=arguments.submission_id)
+
+
+def recipes_command(arguments: argparse.Namespace) -> int:
+    from pipelines.catalogue import recipes_text  # noqa: PLC0415 - imports every stage
+
+    print(recipes_text())
+    return 0
+
+
+def stages_command(arguments: argparse.Namespace) -> int:
+    from pipelines.catalogue import stages_text  # noqa: PLC0415 - imports every stage
+
+    print(stages_text(arguments.name))
+    return 0
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": run_command,
+    "submit": submit_command,
+    "plan": plan_command,
+    "status": status_command,
+    "report": report_command,
+    "explain": explain_command,
+    "replay": replay_command,
+    "recipes": recipes_command,
+    "stages": stages_command,
+}
+
+DEFAULTS: dict[str, Any] = {
+    "input": [], "output": None, "set": {}, "runner": "local", "workers": None, "address": None,
+    "fresh": False, "max_dead": 0.001, "removed_text": True, "json": False,
+}  # fmt: skip
+
+
+def _merged(arguments: argparse.Namespace) -> dict[str, Any]:
+    given = {k: v for k, v in vars(arguments).items() if v is not None and k not in ("command", "config", "set")}
+    config = read_config(arguments.config) if arguments.config else {}
+    if isinstance(config.get("input"), str):
+        config["input"] = [config["input"]]
+    settings = {stage: dict(values) for stage, values in config.pop("set", {}).items()}
+    for stage, values in parse_sets(arguments.set).items():
+        settings.setdefault(stage, {}).update(values)
+    return {**config, **given, "set": settings}
+
+
+def _complain(error: Exception, status: int) -> int:
+    first, *rest = str(error).splitlines() or [type(error).__name__]
+    if status == 2 and rest and not rest[0].startswith(" "):  # several faults: say so in the first line
+        first, rest = f"{len(rest) + 1} faults, nothing was started", [f"  {line}" for line in [first, *rest]]
+    print("\n".join([f"headrace: {first}", *rest]), file=sys.stderr)
+    return status

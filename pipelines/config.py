@@ -1,0 +1,83 @@
+"""Settings from the command line and from a file: checked, and every fault told at once."""
+
+import dataclasses
+from typing import Any
+
+import yaml
+
+from cluster.errors import ConfigError
+from cluster.recipe import Recipe, change, setting_names
+from pipelines.recipes import read_yaml, unknown_keys
+from schemas.check import nearest
+from stages.stage import name_of
+
+KEYS = ("input", "output", "set", "runner", "workers", "address", "fresh", "max_dead", "removed_text", "json")
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """A run's settings from a YAML file. `set` is {Stage: {setting: value}}; the rest are the options of `run`."""
+    data = read_yaml(path)
+    faults = unknown_keys(data, KEYS, path)
+    kinds: dict[str, tuple[type, ...]] = {
+        "input": (str, list), "output": (str,), "set": (dict,), "runner": (str,), "workers": (int,), "address": (str,),
+        "fresh": (bool,), "max_dead": (int, float), "removed_text": (bool,), "json": (bool,),
+    }  # fmt: skip
+    for key, kind in kinds.items():
+        if key in data and not isinstance(data[key], kind):
+            wanted = " or ".join(t.__name__ for t in kind)
+            faults.append(f"{path}: {key!r} should be {wanted}, found {data[key]!r}")
+    if data.get("runner") not in (None, "local", "ray"):
+        faults.append(f"{path}: 'runner' should be local or ray, found {data['runner']!r}")
+    settings = data.get("set")
+    for stage, values in settings.items() if isinstance(settings, dict) else ():
+        if not isinstance(values, dict):
+            faults.append(f"{path}: set.{stage} should be a mapping of settings, found {values!r}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return data
+
+
+def parse_sets(sets: list[str]) -> dict[str, dict[str, Any]]:
+    """`Stage.setting=value` ... to {Stage: {setting: value}}; values are read as YAML scalars or lists."""
+    settings: dict[str, dict[str, Any]] = {}
+    faults = []
+    for text in sets:
+        name, equals, value = text.partition("=")
+        stage, dot, setting = name.partition(".")
+        if not (equals and dot and stage and setting):
+            faults.append(f"--set {text}: expected stage.setting=value, such as ExtractText.engine=resiliparse")
+            continue
+        try:
+            settings.setdefault(stage, {})[setting] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            faults.append(f"--set {text}: {error}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return settings
+
+
+def configure(recipe: Recipe, settings: dict[str, dict[str, Any]]) -> Recipe:
+    """`recipe` with settings changed by stage or by step name; one `ConfigError` with every fault."""
+    steps = {step.name: step for step in recipe.steps}
+    stages = sorted({name_of(part) for step in recipe.steps for part in step.parts})
+    faults = [
+        f"recipe {recipe.name} has no stage or step {name!r}{nearest(name, [*stages, *steps])}"
+        for name in settings
+        if name not in stages and name not in steps
+    ]
+    changed = []
+    for step in recipe.steps:
+        mine = {name: dict(values) for name, values in settings.items() if name in stages}
+        for setting, value in settings.get(step.name, {}).items():
+            holders = [name_of(part) for part in step.parts if setting in setting_names(type(part))]
+            if not holders:
+                known = sorted({s for part in step.parts for s in setting_names(type(part))})
+                faults.append(f"step {step.name} has no setting {setting!r}{nearest(setting, known)}")
+            for holder in holders:
+                mine.setdefault(holder, {})[setting] = value
+        result, wrong = change(step, mine)
+        changed.append(result)
+        faults += wrong
+    if faults:
+        raise ConfigError("\n".join(dict.fromkeys(faults)))
+    return dataclasses.replace(recipe, steps=tuple(changed))

@@ -1,0 +1,157 @@
+"""What would run, and what it would cost: `headrace plan`, with `--sample N` measured on N shards."""
+
+import dataclasses
+import math
+import statistics
+import tempfile
+from typing import Any
+
+from cluster.commit import read_manifests
+from cluster.local import LocalRunner
+from cluster.plan import Plan, columns_of
+from cluster.progress import duration
+from cluster.run import Options, run
+from cluster.storage import Folder
+from schemas.manifest import Manifest, StageCost
+from stages.stage import name_of, settings_of
+
+# Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond the table the normal distribution's.
+T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26, 10: 2.23, 15: 2.13, 20: 2.09}
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """Plain data: the steps with their stages, settings, workers and columns; shards and bytes."""
+    steps = []
+    for planned in plan.steps:
+        step = planned.step
+        steps.append(
+            {
+                "name": step.name,
+                "reads": step.after or name_of(step.source),
+                "shuffle": name_of(step.shuffle) if step.shuffle else None,
+                "stages": [{"stage": name_of(part), "settings": settings_of(part)} for part in step.parts],
+                "workers": [
+                    {"stages": [name_of(stage) for stage in group.stages], **dataclasses.asdict(group.resources)}
+                    for group in planned.groups
+                ],
+                "columns": columns_of(planned.schema),
+                "fingerprint": planned.fingerprint,
+            }
+        )
+    return {
+        "recipe": plan.recipe.name,
+        "steps": steps,
+        "inputs": len(plan.inputs),
+        "shards": len(plan.shards),
+        "bytes": sum(shard.bytes for shard in plan.shards),
+    }
+
+
+def estimate(plan: Plan, sample: int, workers: int) -> dict[str, Any]:
+    """Run `sample` shards, evenly spread over the input, in a temporary folder, and extrapolate by input bytes.
+
+    Intervals are 95 %, from the spread between shards; with one shard of several there is none to give.
+    """
+    every = max(len(plan.shards) // sample, 1)
+    chosen = plan.shards[::every][:sample]
+    with tempfile.TemporaryDirectory(prefix="headrace-plan-") as folder:
+        part = dataclasses.replace(plan, shards=chosen)
+        result = run(part, folder, LocalRunner(), Options(max_dead=1.0, quiet=True))
+        by_step = {step.name: read_manifests(Folder(f"{folder}/{step.name}")) for step in plan.steps}
+    sizes = {shard.name: shard.bytes for shard in chosen}
+    total = sum(shard.bytes for shard in plan.shards)
+    cpu = {name: sum(m[name].cpu_seconds for m in by_step.values() if name in m) for name in sizes}
+    final = by_step[plan.recipe.final]
+    written = {name: float(_bytes(final[name])) for name in sizes if name in final}
+    whole = len(chosen) == len(plan.shards)
+    cpu_total = _extrapolate(cpu, sizes, total, whole)
+    return {
+        "shards": len(chosen),
+        "rows_in": result["steps"][0]["rows_in"],
+        "kept": result["steps"][-1]["out"],
+        "cpu_seconds": cpu_total,
+        "wall_seconds": [None if v is None else v / workers for v in cpu_total],
+        "output_bytes": _extrapolate(written, sizes, total, whole),
+        "stages": {step: _costs(manifests) for step, manifests in by_step.items()},
+    }
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The plan for a person; the estimate behind it if there is one."""
+    lines = [
+        f"recipe {found['recipe']}: {found['inputs']:,} input files, {found['shards']:,} shards, {_size(found['bytes'])}"
+    ]
+    for step in found["steps"]:
+        lines.append(f"step {step['name']}: reads {step['reads']}")
+        if step["shuffle"]:
+            lines.append(f"  {step['shuffle']} over all rows first")
+        for group in step["workers"]:
+            lines.append(
+                f"  worker of {group['cpus']:g} CPU, {group['gpus']:g} GPU, {group['memory_gb']:g} GB: "
+                + " -> ".join(group["stages"])
+            )
+        for part in step["stages"]:
+            settings = ", ".join(f"{name}={value!r}" for name, value in part["settings"].items())
+            lines.append(f"    {part['stage']}({settings})")
+        lines.append("  columns")
+        lines += [f"    {column}" for column in step["columns"]]
+    if "estimate" in found:
+        lines += _estimate_text(found["estimate"])
+    return "\n".join(lines)
+
+
+def _estimate_text(e: dict[str, Any]) -> list[str]:
+    lines = [f"measured on {e['shards']} shards: {e['rows_in']:,} rows in, {e['kept']:,} kept"]
+    for step, stages in e["stages"].items():
+        for stage, cost in stages.items():
+            share = cost["rows_out"] / cost["rows_in"] if cost["rows_in"] else 1.0
+            per_row = 1000 * cost["cpu_seconds"] / cost["rows_in"] if cost["rows_in"] else 0.0
+            lines.append(f"  {step}.{stage:<20} {per_row:>9.3f} ms CPU a row, passes {share:>6.1%}")
+    lines.append("the whole input, with 95 % interval:")
+    lines.append("  CPU   " + _interval(e["cpu_seconds"], duration))
+    lines.append("  wall  " + _interval(e["wall_seconds"], duration))
+    lines.append("  output " + _interval(e["output_bytes"], _size))
+    return lines
+
+
+def _extrapolate(
+    values: dict[str, float], sizes: dict[str, int], total: int, whole: bool
+) -> tuple[float, float | None, float | None]:
+    """(estimate, low, high) of the sum of `values` over `total` bytes, by the ratio to bytes. `whole`: it is known."""
+    ratios = [values[name] / max(sizes[name], 1) for name in values]
+    expected = sum(values.values()) / max(sum(sizes.values()), 1) * total
+    if whole:
+        return expected, expected, expected
+    if len(ratios) < 2:
+        return expected, None, None
+    n = len(ratios)
+    t = T95[max(k for k in T95 if k < n)] if n - 1 <= 20 else 1.96
+    half = t * statistics.stdev(ratios) / math.sqrt(n) * total
+    return expected, max(expected - half, 0.0), expected + half
+
+
+def _costs(manifests: dict[str, Manifest]) -> dict[str, dict[str, Any]]:
+    total: dict[str, StageCost] = {}
+    for manifest in manifests.values():
+        for stage, cost in manifest.stages.items():
+            total[stage] = total.get(stage, StageCost()) + cost
+    return {stage: dataclasses.asdict(cost) for stage, cost in total.items()}
+
+
+def _bytes(manifest: Manifest) -> int:
+    return sum(file.bytes for file in manifest.files if file.path.startswith("data/"))
+
+
+def _interval(values: tuple[float, float | None, float | None], show: Any) -> str:
+    middle, low, high = values
+    if low is None or high is None:
+        return f"{show(middle)} (one shard says nothing of the spread)"
+    return f"{show(middle)} ({show(low)} to {show(high)})"
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"

@@ -1,0 +1,124 @@
+"""Where a row came from, every stage's verdict on it, every edit, and what it duplicates."""
+
+import json
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cluster.commit import committed_files
+from cluster.errors import ConfigError
+from cluster.storage import Folder
+from pipelines.status import steps_in_order
+
+SHOWN_CHARS = 500
+
+
+def explain(output: str, doc_id: str) -> dict[str, Any]:
+    """Plain data about the row `doc_id`: its origin, and for each step it reached, what was decided there."""
+    folder = Folder(output)
+    steps = steps_in_order(folder)
+    if not steps:
+        raise ConfigError(f"{output}: no run of headrace is there")
+    found: dict[str, Any] = {"id": doc_id, "steps": []}
+    for name in steps:
+        step = json.loads(folder.get(f"{name}/step.json"))
+        place, row = _find(folder.below(name), doc_id)
+        if row is None:
+            continue
+        found.update({key: row[key] for key in ("url", "date", "source", "dump") if row.get(key) is not None})
+        found["steps"].append({"step": name, "file": place, **_verdicts(step, place, row)})
+        if row.get("duplicate_of"):
+            found["duplicate_of"] = row["duplicate_of"]
+        if (row.get("cluster_size") or 0) > 1 and not row.get("duplicate_of"):
+            found["duplicates"] = _copies(folder.below(name), doc_id)
+    if not found["steps"]:
+        raise ConfigError(
+            f"{output}: no row has the id {doc_id!r} (looked in data, removed and dead of {', '.join(steps)})"
+        )
+    return found
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The same for a person."""
+    lines = [f"{found['id']}"]
+    lines += [f"  {key}: {found[key]}" for key in ("url", "date", "dump", "source") if key in found]
+    for step in found["steps"]:
+        lines.append(f"step {step['step']}: {step['outcome']}  ({step['file']})")
+        lines += [f"  {stage:<20} {verdict}" for stage, verdict in step["verdicts"].items()]
+        for edit in step["edits"]:
+            lines.append(
+                f"  edit by {edit['stage']}, {edit['rule']}: {edit['n_chars_before']:,} -> "
+                f"{edit['n_chars_after']:,} characters"
+            )
+        lines += [f"  {name} = {value}" for name, value in step["columns"].items()]
+        if step.get("error"):
+            lines.append(f"  error: {step['error']}")
+        if step["text"]:
+            lines.append("  text: " + step["text"].replace("\n", "\n        "))
+    if "duplicate_of" in found:
+        lines.append(f"duplicate of {found['duplicate_of']}, which stays")
+    if "duplicates" in found:
+        lines.append(f"stays for {len(found['duplicates'])} duplicates: " + ", ".join(found["duplicates"][:20]))
+    return "\n".join(lines)
+
+
+def _find(folder: Folder, doc_id: str) -> tuple[str, dict[str, Any] | None]:
+    """The file and the row of `doc_id` in a step; ids first, so that texts are read of one row group only."""
+    for part in ("data", "removed", "dead"):
+        for name in committed_files(folder, part):
+            with folder.open(name) as file:
+                parquet = pq.ParquetFile(file)
+                for group in range(parquet.num_row_groups):
+                    ids = parquet.read_row_group(group, columns=["id"]).column("id")
+                    at = pc.index(ids, doc_id).as_py()
+                    if at >= 0:
+                        columns = [c for c in parquet.schema_arrow.names if c != "html"]
+                        return name, parquet.read_row_group(group, columns=columns).slice(at, 1).to_pylist()[0]
+    return "", None
+
+
+def _verdicts(step: dict[str, Any], place: str, row: dict[str, Any]) -> dict[str, Any]:
+    """What each stage of the step said, from where the row is and why."""
+    part = place.partition("/")[0]
+    stopped = {"removed": row.get("drop_stage"), "dead": row.get("stage")}.get(part)
+    source = step["identity"]["source"]["stage"].rpartition(".")[2]
+    verdicts: dict[str, str] = {}
+    reached = True
+    for stage in [source, *step["stages"]]:
+        if not reached:
+            verdicts[stage] = "not reached"
+        elif stage == stopped:
+            reached = False
+            verdicts[stage] = f"dropped: {row['drop_reason']}" if part == "removed" else f"failed: {row['error']}"
+        else:
+            verdicts[stage] = "read" if stage == source else "passed"
+    outcome = {
+        "data": "kept",
+        "removed": f"dropped by {stopped}: {row.get('drop_reason')}",
+        "dead": f"died in {stopped}",
+    }
+    shown = ("url", "date", "dump", "source", "id", "text", "edits", "drop_stage", "drop_reason", "stage", "error")
+    columns = {
+        name: value.hex() if isinstance(value, bytes) else value
+        for name, value in row.items()
+        if name not in (*shown, "traceback") and value is not None
+    }
+    return {
+        "outcome": outcome[part],
+        "verdicts": verdicts,
+        "edits": row.get("edits") or [],
+        "columns": columns,
+        "text": (row.get("text") or "")[:SHOWN_CHARS],
+        "error": row.get("traceback") or row.get("error") if part == "dead" else None,
+    }
+
+
+def _copies(folder: Folder, doc_id: str) -> list[str]:
+    """Ids of the rows that were removed as duplicates of `doc_id`."""
+    copies: list[str] = []
+    for name in committed_files(folder, "removed"):
+        with folder.open(name) as file:
+            table = pq.read_table(file, columns=["id", "duplicate_of"], filters=pc.field("duplicate_of") == doc_id)
+            copies += table.column("id").to_pylist()
+    return sorted(copies)

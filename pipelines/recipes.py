@@ -1,0 +1,101 @@
+"""The recipes by name, and recipes written in YAML.
+
+name: english-only
+steps:
+  - name: clean
+    source: {stage: stages.read_warc.ReadWarc}
+    stages:
+      - {stage: stages.extract_text.ExtractText, engine: resiliparse}
+      - stage: stages.language.Language
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cluster.errors import ConfigError
+from cluster.recipe import Recipe, Step, build
+from pipelines.web import web
+from schemas.check import nearest
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"web": web}
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe called `name`, or the one in the YAML file `name`."""
+    if name in RECIPES:
+        return RECIPES[name]()
+    if name.endswith((".yaml", ".yml")):
+        data = read_yaml(name)
+        return recipe_of(data, name)
+    known = ", ".join(sorted(RECIPES))
+    raise ConfigError(f"no recipe {name!r}{nearest(name, list(RECIPES)) or f'; there is {known}, or a .yaml file'}")
+
+
+def read_yaml(path: str) -> dict[str, Any]:
+    """The mapping in a YAML file; `ConfigError` says what is wrong and where."""
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected a mapping, found {type(data).__name__}")
+    return data
+
+
+def recipe_of(data: dict[str, Any], where: str) -> Recipe:
+    """A recipe from plain data; one `ConfigError` with every fault in it."""
+    faults = unknown_keys(data, ("name", "about", "steps"), where)
+    steps = data.get("steps")
+    if not isinstance(steps, list) or not steps:
+        raise ConfigError("\n".join([*faults, f"{where}: 'steps' should be a list of steps, found {steps!r}"]))
+    built: list[Step] = []
+    for number, step in enumerate(steps):
+        found, wrong = _step_of(step, f"{where}: step {number + 1}")
+        faults += wrong
+        if found is not None:
+            built.append(found)
+    names = [step.name for step in built]
+    faults += [f"{where}: two steps are called {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return Recipe(str(data.get("name") or Path(where).stem), tuple(built), str(data.get("about", "")))
+
+
+def unknown_keys(data: dict[str, Any], known: tuple[str, ...], where: str) -> list[str]:
+    """One fault for each key of `data` that nothing reads."""
+    return [f"{where}: unknown key {key!r}{nearest(str(key), list(known))}" for key in data if key not in known]
+
+
+def _step_of(data: Any, where: str) -> tuple[Step | None, list[str]]:
+    if not isinstance(data, dict):
+        return None, [f"{where}: expected a mapping, found {data!r}"]
+    faults = unknown_keys(data, ("name", "after", "source", "shuffle", "stages"), where)
+    name = data.get("name")
+    if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
+        faults.append(f"{where}: 'name' should be letters, digits, - and _, found {name!r}")
+    stages = data.get("stages") or []
+    if not isinstance(stages, list):
+        faults.append(f"{where}: 'stages' should be a list, found {stages!r}")
+        stages = []
+    parts: list[Any] = []
+    for part in (data.get("source"), data.get("shuffle"), *stages):
+        try:
+            parts.append(None if part is None else _part_of(part))
+        except ConfigError as error:
+            faults += [f"{where}: {line}" for line in str(error).splitlines()]
+    if data.get("source") is None:
+        faults.append(f"{where}: 'source' is missing")
+    if faults:
+        return None, faults
+    return Step(str(name), parts[0], tuple(parts[2:]), data.get("after"), parts[1]), []
+
+
+def _part_of(data: Any) -> Any:
+    if isinstance(data, str):
+        return build(data, {})
+    if not isinstance(data, dict) or not isinstance(data.get("stage"), str):
+        raise ConfigError(f"expected {{stage: dotted.path.Class, setting: value ...}}, found {data!r}")
+    return build(data["stage"], {key: value for key, value in data.items() if key != "stage"})

@@ -1,0 +1,118 @@
+"""Dead rows once more, after a fix: from the stage they died in, as they were then.
+
+The rows of `dead/<shard>.parquet` are whole, so the source is not read again. What comes of them is a further shard
+`<shard>-replay-N` with its own manifest, whose account takes the rows out of the dead: rows_in 0 = out + dropped +
+(still dead - were dead). Its manifest replaces the old dead file, which is then deleted. Later steps, which did not
+have those rows, are taken away; `headrace run` makes them again.
+"""
+
+import json
+import time
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cluster.chain import Chain
+from cluster.commit import ShardWriter, Target, committed_files, read_manifests
+from cluster.errors import ConfigError
+from cluster.metrics import cpu_seconds
+from cluster.recipe import restore
+from cluster.run import run_totals, step_totals
+from cluster.storage import Folder
+from pipelines.status import steps_in_order
+from schemas import columns as c
+from schemas.document import DEAD
+from schemas.manifest import Counts, Manifest
+from stages.stage import Stage, name_of
+
+
+def replay(output: str) -> dict[str, Any]:
+    """Replay every step's dead rows; return what became of them. Raises `ConfigError` when there is no run."""
+    folder = Folder(output)
+    steps = steps_in_order(folder)
+    if not steps:
+        raise ConfigError(f"{output}: no run of headrace is there")
+    found: list[dict[str, Any]] = []
+    stale: list[str] = []
+    for name in steps:
+        upstream = json.loads(folder.get(f"{name}/step.json"))["upstream"]
+        if upstream in stale or any(s["step"] == upstream and s["dead_before"] > s["dead"] for s in found):
+            folder.below(name).clear()
+            stale.append(name)
+        else:
+            found.append(_replay_step(folder, name))
+    if stale:
+        folder.delete("run.json")  # the run is not whole any more
+    elif folder.exists("run.json"):
+        result = json.loads(folder.get("run.json"))
+        seconds = {step["name"]: step["seconds"] for step in result["steps"]}
+        totals = [step_totals(Target(f"{folder.url}/{name}"), name, seconds[name]) for name in steps if name in seconds]
+        result = run_totals(result["recipe"], result["status"], result["final"], result["seconds"], totals)
+        folder.put("run.json", json.dumps(result, indent=1).encode())
+    return {"output": output, "steps": found, "to_run_again": stale}
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """A line a step for a person."""
+    lines = []
+    for step in found["steps"]:
+        lines.append(
+            f"{step['step']}: {step['dead_before']:,} dead rows replayed: {step['kept']:,} kept, "
+            f"{step['dropped']:,} dropped, {step['dead']:,} dead again"
+        )
+    if found["to_run_again"]:
+        lines.append(
+            f"steps {', '.join(found['to_run_again'])} had no such rows and were taken away: run the recipe again"
+        )
+    return "\n".join(lines)
+
+
+def _replay_step(folder: Folder, name: str) -> dict[str, Any]:
+    target = Target(f"{folder.url}/{name}")
+    step = json.loads(folder.get(f"{name}/step.json"))
+    stages: tuple[Stage, ...] = tuple(restore(identity) for identity in step["identity"]["stages"])
+    before, after = 0, Counts()
+    manifests = read_manifests(target.folder)
+    for path in list(committed_files(target.folder, "dead")):
+        shard = path.removeprefix("dead/").removesuffix(".parquet")
+        rows, replayed = _replay_shard(target, manifests[shard], path, stages)
+        before += rows
+        after += replayed.counts
+    return {
+        "step": name,
+        "dead_before": before,
+        "kept": after.out,
+        "dropped": sum(after.dropped.values()),
+        "dead": before + after.dead,
+    }
+
+
+def _replay_shard(target: Target, manifest: Manifest, path: str, stages: tuple[Stage, ...]) -> tuple[int, Manifest]:
+    """The dead rows of one shard, each from the stage it died in; (how many, the manifest of what came of them)."""
+    with target.folder.open(path) as file:
+        dead = pq.read_table(file)
+    schema = pa.schema([field for field in dead.schema if field.name not in DEAD.names])
+    name = _next_name(manifest.shard)
+    writer = ShardWriter(target, name, schema)
+    writer.take_from_dead(dead.num_rows)
+    wall, cpu = time.perf_counter(), cpu_seconds()
+    names = [name_of(stage) for stage in stages]
+    for stage in dict.fromkeys(dead.column(c.DEAD_STAGE.name).to_pylist()):
+        rows = dead.filter(pc.equal(dead.column(c.DEAD_STAGE.name), stage))
+        attempt = pc.max(rows.column(c.ATTEMPT.name)).as_py() + 1
+        chain = Chain(stages[names.index(stage) :] if stage in names else stages)
+        writer.add(chain.apply(rows.select(schema.names), attempt))
+    source = {**manifest.source, "replays": manifest.shard}
+    replayed = writer.commit(
+        manifest.step, manifest.fingerprint, source, time.perf_counter() - wall, cpu_seconds() - cpu
+    )
+    target.folder.delete(path)
+    return dead.num_rows, replayed
+
+
+def _next_name(shard: str) -> str:
+    """`crawl-1a2b` -> `crawl-1a2b-replay-1` -> `crawl-1a2b-replay-2`."""
+    base, _, number = shard.rpartition("-replay-")
+    return f"{base}-replay-{int(number) + 1}" if base else f"{shard}-replay-1"

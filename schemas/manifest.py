@@ -1,0 +1,126 @@
+"""The manifest: one small JSON object per finished shard. Its existence is the commit.
+
+A reader inside headrace reads only the files that manifests name. Every count needed to account for the rows of a
+shard is in it: rows_in + emitted == out + sum(dropped) + dead, checked before it is written and again when read.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+VERSION = 1
+MAX_LISTED = 100  # unreadable pieces that a manifest lists by offset; all are counted
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be trusted; the message lists every fault."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The account of one shard, or of many added up. Unit: rows; `unreadable` counts pieces of input."""
+
+    rows_in: int = 0
+    emitted: int = 0
+    out: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)  # "<stage>.<reason>": rows
+    dead: int = 0
+    unreadable: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        dropped = dict(self.dropped)
+        for reason, rows in other.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + rows
+        return Counts(
+            self.rows_in + other.rows_in,
+            self.emitted + other.emitted,
+            self.out + other.out,
+            dropped,
+            self.dead + other.dead,
+            self.unreadable + other.unreadable,
+        )
+
+    @property
+    def missing(self) -> int:
+        """Rows that went in and came out nowhere; 0 when the account is closed."""
+        return self.rows_in + self.emitted - self.out - sum(self.dropped.values()) - self.dead
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What one stage did on a shard. `seconds` wall, `cpu_seconds` of the worker and its child processes."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def __add__(self, other: "StageCost") -> "StageCost":
+        return StageCost(
+            self.rows_in + other.rows_in,
+            self.rows_out + other.rows_out,
+            self.seconds + other.seconds,
+            self.cpu_seconds + other.cpu_seconds,
+        )
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the shard: its path below the step's folder, e.g. `data/<shard>.parquet`; rows; bytes."""
+
+    path: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished shard leaves behind."""
+
+    step: str
+    shard: str
+    fingerprint: str  # of the step: source, stages, settings, versions
+    source: dict[str, Any]  # the input piece: uri, start, stop, and the input's size and etag
+    files: tuple[File, ...]
+    counts: Counts
+    unreadable: tuple[tuple[int, str], ...]  # (offset, error) of the first MAX_LISTED unreadable pieces
+    stages: dict[str, StageCost]  # by stage name, in the order of the step
+    seconds: float
+    cpu_seconds: float
+    version: int = VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=1)
+
+
+def from_json(text: str | bytes, where: str) -> Manifest:
+    """Read a manifest; raise `ManifestError` that names `where` and every fault."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ManifestError(f"{where}: not JSON: {error}") from error
+    names = {f.name for f in dataclasses.fields(Manifest)}
+    faults = [] if isinstance(data, dict) else ["not an object"]
+    if not faults:
+        if data.get("version") != VERSION:
+            faults.append(f"version {data.get('version')!r}, expected {VERSION}")
+        faults += [f"field {name!r} is missing" for name in sorted(names - data.keys())]
+        faults += [f"unknown field {name!r}" for name in sorted(data.keys() - names)]
+    if faults:
+        raise ManifestError(f"{where}: " + "; ".join(faults))
+    try:
+        manifest = Manifest(
+            **{
+                **data,
+                "files": tuple(File(**f) for f in data["files"]),
+                "counts": Counts(**data["counts"]),
+                "unreadable": tuple((int(offset), str(error)) for offset, error in data["unreadable"]),
+                "stages": {name: StageCost(**cost) for name, cost in data["stages"].items()},
+            }
+        )
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ManifestError(f"{where}: {error}") from error
+    if manifest.counts.missing:
+        raise ManifestError(f"{where}: {manifest.counts.missing} rows went in and came out nowhere")
+    return manifest
