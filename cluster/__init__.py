@@ -13,5 +13,8 @@ local     the reference runner: a for-loop in this process
 stream    the Ray driver: pools, bounded queues, back-pressure
 worker    the actors that stream calls
 progress  what a person, a log or a script sees meanwhile
+jobs      the same run, submitted as a Ray job
 errors    what can go wrong, and with which exit status
 """
+
+VERSION = "0.1.0"

@@ -16,7 +16,7 @@ from cluster.errors import AccountError, HeadraceError
 from cluster.metrics import cpu_seconds
 from schemas import columns as c
 from schemas.manifest import Counts, StageCost
-from stages.stage import Stage, Transform, name_of
+from stages.stage import Stage, StageError, Transform, name_of
 
 VERDICT = (c.DROP_REASON.name, c.DROP_STAGE.name, c.ERROR.name)
 
@@ -131,7 +131,7 @@ def _run(
     for _ in range(tries):
         try:
             result = transform(table)
-        except HeadraceError:
+        except (HeadraceError, StageError):
             raise
         except Exception as error:
             error.add_note(f"in {stage!r} on {table.num_rows} rows, first id {table.column('id')[0].as_py()}")

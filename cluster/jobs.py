@@ -2,7 +2,9 @@
 
 import asyncio
 import shlex
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +27,16 @@ def submit(options: dict[str, Any], *, wait: bool, submission_id: str | None) ->
         client = JobSubmissionClient(address)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConfigError(f"no Ray job server at {address}: {first(error)}") from error
-    try:
-        job = client.submit_job(
-            entrypoint=shlex.join(entrypoint(options)),
-            runtime_env=runtime_env(),
-            submission_id=submission_id,
-        )
-    except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"the job was not accepted: {first(error)}") from error
+    with tempfile.TemporaryDirectory(prefix="headrace-submit-") as folder:
+        recipe = stage_code(Path(folder), options["recipe"])
+        try:
+            job = client.submit_job(
+                entrypoint=shlex.join(entrypoint({**options, "recipe": recipe})),
+                runtime_env={"working_dir": folder},
+                submission_id=submission_id,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(f"the job was not accepted: {first(error)}") from error
     print(f"submitted {job} to {address}", file=sys.stderr)  # noqa: T201 - the log of a run is its stderr
     if not wait:
         print(job)  # noqa: T201 - the answer
@@ -68,11 +72,18 @@ def entrypoint(options: dict[str, Any]) -> list[str]:
     return command if options["removed_text"] else [*command, "--no-removed-text"]
 
 
-def runtime_env() -> dict[str, Any]:
-    """The project's own packages as the job's working directory; everything beside them stays here."""
+def stage_code(folder: Path, recipe: str) -> str:
+    """Copy the project's packages, and the recipe if it is a file, to `folder`; return the recipe's name there.
+
+    A copy, so that the same files travel from a checkout and from an installed package, and nothing beside them.
+    """
     root = Path(__file__).resolve().parents[1]
-    others = sorted(f"/{entry.name}" for entry in root.iterdir() if entry.name not in SHIPPED)
-    return {"working_dir": str(root), "excludes": [*others, "__pycache__"]}
+    for package in SHIPPED:
+        shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    if not Path(recipe).is_file():
+        return recipe
+    shutil.copy(recipe, folder / Path(recipe).name)
+    return Path(recipe).name
 
 
 def first(error: Exception) -> str:

@@ -26,7 +26,9 @@ class Shuffle(Protocol):
     `adds` for the rows it has a verdict on. Every other row gets `alone`, or null.
     """
 
-    key: str
+    @property
+    def key(self) -> str: ...
+
     reads: ClassVar[pa.Schema]
     adds: ClassVar[pa.Schema]
     alone: ClassVar[dict[str, Any]]

@@ -8,9 +8,9 @@ import json
 import platform
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, Protocol, Self
 
+from cluster import VERSION
 from cluster.commit import Target, read_manifests
 from cluster.errors import ConfigError, HeadraceError
 from cluster.plan import Plan, PlannedStep
@@ -105,16 +105,23 @@ def prepare(plan: Plan, output: str, options: Options) -> Folder:
 
 
 def step_totals(target: Target, name: str, seconds: float) -> dict[str, Any]:
-    """The account of a step from its manifests. `seconds` is wall time of this run, `cpu_seconds` all that was spent."""
+    """The account of a step from its manifests. `seconds` is this run's wall time, `cpu_seconds` all that was spent."""
     manifests = read_manifests(target.folder).values()
     counts = sum((m.counts for m in manifests), Counts())
+    order = list(dict.fromkeys(stage for m in manifests for stage in m.stages))
+
+    def place(item: tuple[str, int]) -> tuple[int, int, str]:
+        """Reasons in the order in which a row meets the stages, the source first, then by size."""
+        stage = item[0].partition(".")[0]
+        return (order.index(stage) if stage in order else -1, -item[1], item[0])
+
     return {
         "name": name,
         "shards": len(manifests),
         "rows_in": counts.rows_in,
         "emitted": counts.emitted,
         "out": counts.out,
-        "dropped": dict(sorted(counts.dropped.items())),
+        "dropped": dict(sorted(counts.dropped.items(), key=place)),
         "dead": counts.dead,
         "unreadable": counts.unreadable,
         "seconds": round(seconds, 3),
@@ -195,7 +202,7 @@ def _describe(plan: Plan, planned: PlannedStep) -> bytes:
         "identity": planned.identity,
         "stages": [name_of(stage) for stage in planned.step.stages],
         "schema": {field.name: str(field.type) for field in planned.schema},
-        "versions": {"headrace": metadata.version("headrace"), "python": platform.python_version()},
+        "versions": {"headrace": VERSION, "python": platform.python_version()},
         "inputs": inputs,
     }
     return json.dumps(what, indent=1).encode()

@@ -25,7 +25,7 @@ BLOCK_BYTES = 16 << 20  # part size of uploads and read-ahead of downloads: 10,0
 @functools.lru_cache(maxsize=64)
 def _filesystem(protocol: str) -> Any:
     # Listings must be true now, not as they were: resume and the commit read what other processes wrote.
-    options = {} if protocol in ("file", "memory") else {"use_listings_cache": False}
+    options = {} if protocol in ("file", "memory") else {"use_listings_cache": False, "skip_instance_cache": True}
     return fsspec.filesystem(protocol, **options)
 
 
@@ -136,6 +136,7 @@ class Folder:
         except BaseException:
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 file.discard()
+            file.closed = True  # or it would be closed, and so uploaded, when it is collected
             raise
         file.commit()
 

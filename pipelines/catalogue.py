@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import stages
 from cluster.errors import ConfigError
-from pipelines.recipes import RECIPES
+from pipelines.recipes import RECIPES, find_recipe
 from schemas.check import nearest
 from stages.stage import name_of
 
@@ -16,8 +16,8 @@ from stages.stage import name_of
 def recipes_text() -> str:
     """Every recipe, its steps in order, and the stages of each."""
     lines = []
-    for name, make in sorted(RECIPES.items()):
-        recipe = make()
+    for name in sorted(RECIPES):
+        recipe = find_recipe(name)
         lines.append(f"{name}: {recipe.about}")
         for step in recipe.steps:
             shuffle = f", {name_of(step.shuffle)} over all rows" if step.shuffle else ""

@@ -79,7 +79,7 @@ def estimate(plan: Plan, sample: int, workers: int) -> dict[str, Any]:
 def as_text(found: dict[str, Any]) -> str:
     """The plan for a person; the estimate behind it if there is one."""
     lines = [
-        f"recipe {found['recipe']}: {found['inputs']:,} input files, {found['shards']:,} shards, {_size(found['bytes'])}"
+        f"recipe {found['recipe']}: {found['inputs']:,} files, {found['shards']:,} shards, {_size(found['bytes'])}"
     ]
     for step in found["steps"]:
         lines.append(f"step {step['name']}: reads {step['reads']}")

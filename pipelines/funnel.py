@@ -15,7 +15,7 @@ def funnel(result: dict[str, Any], output: str) -> str:
         lines.append(f"{step['name']}: {step['shards']} shards, {_rows(step['rows_in'], first)} in")
         if step["emitted"]:
             lines.append(_line("+ made", step["emitted"], first))
-        for reason, rows in _by_stage(step["dropped"]):
+        for reason, rows in step["dropped"].items():
             lines.append(_line(f"- {reason}", rows, first))
         if step["dead"]:
             lines.append(_line("- dead", step["dead"], first))
@@ -29,11 +29,6 @@ def funnel(result: dict[str, Any], output: str) -> str:
         f"{output.rstrip('/')}/{final}/data"
     )
     return "\n".join(lines)
-
-
-def _by_stage(dropped: dict[str, int]) -> list[tuple[str, int]]:
-    """Reasons of one stage together, stages as they first appear, the largest reason first."""
-    return sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _line(what: str, rows: int, of: int) -> str:

@@ -9,7 +9,7 @@ steps:
       - stage: stages.language.Language
 """
 
-from collections.abc import Callable
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,18 @@ import yaml
 
 from cluster.errors import ConfigError
 from cluster.recipe import Recipe, Step, build
-from pipelines.web import web
 from schemas.check import nearest
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"web": web}
+# Module and function of each recipe; imported when asked for, since a recipe imports its stages.
+RECIPES = {"web": "pipelines.web:web"}
 
 
 def find_recipe(name: str) -> Recipe:
     """The recipe called `name`, or the one in the YAML file `name`."""
     if name in RECIPES:
-        return RECIPES[name]()
+        module, _, function = RECIPES[name].partition(":")
+        recipe: Recipe = getattr(importlib.import_module(module), function)()
+        return recipe
     if name.endswith((".yaml", ".yml")):
         data = read_yaml(name)
         return recipe_of(data, name)

@@ -77,6 +77,10 @@ class Unreadable:
     error: str
 
 
+class StageError(RuntimeError):
+    """The stage itself cannot work, whatever the row: no row is to blame, and the run ends."""
+
+
 Read = Callable[[BinaryIO, Piece], Iterator[pa.Table | Unreadable]]
 
 

@@ -1,0 +1,120 @@
+"""`headrace submit` against a real Ray head with its job server, started for this test and taken down with it."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from cluster.jobs import entrypoint, stage_code
+from pipelines.cli import DEFAULTS, main
+
+RECIPE = """
+name: lines
+steps:
+  - name: only
+    source: {stage: stages.read_jsonl.ReadJsonl}
+    stages: [stages.content_hash.ContentHash]
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the job server of a Ray head."""
+    dashboard = free_port()
+    # Sockets of Ray need a short path.
+    temp = Path(f"/tmp/hr-{os.getpid()}")
+    log = (tmp_path_factory.mktemp("head") / "log").open("w")
+    command = [
+        str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-cpus=4", f"--port={free_port()}",
+        f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", f"--temp-dir={temp}", "--disable-usage-stats",
+        f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}",
+    ]  # fmt: skip
+    # The venv's python first on PATH: the job's entrypoint says `python`.
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    process = subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
+    address = f"http://127.0.0.1:{dashboard}"
+    try:
+        wait_for(f"{address}/api/version", process)
+        yield address
+    finally:
+        started = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+        for each in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.wait(30)
+        log.close()
+
+
+def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(600):
+        assert process.poll() is None, "the Ray head ended"
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+        except OSError:
+            time.sleep(0.1)  # a server that comes up can only be asked again
+        else:
+            return
+    raise TimeoutError(url)
+
+
+def test_only_the_project_travels(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(RECIPE)
+    (tmp_path / "code").mkdir()
+    assert stage_code(tmp_path / "code", str(recipe)) == "mine.yaml"
+    assert {p.name for p in (tmp_path / "code").iterdir()} == {
+        "pipelines", "stages", "cluster", "schemas", "mine.yaml",
+    }  # fmt: skip
+    assert not list((tmp_path / "code").rglob("__pycache__"))
+
+
+def test_entrypoint_spells_the_run_out() -> None:
+    options = {
+        **DEFAULTS, "recipe": "web", "input": ["a", "b"], "output": "o", "workers": 3, "fresh": True,
+        "set": {"Language": {"languages": ["en", "de"], "threshold": 0.5}},
+    }  # fmt: skip
+    assert entrypoint(options) == [
+        "python", "-m", "pipelines", "run", "web", "--runner", "ray", "--output", "o", "--input", "a", "--input", "b",
+        "--set", "Language.languages=['en', 'de']", "--set", "Language.threshold=0.5", "--workers", "3",
+        "--max-dead", "0.001", "--fresh",
+    ]  # fmt: skip
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:ssl=None is deprecated")  # how Ray calls aiohttp
+def test_submitted_run_ends_with_the_status_of_the_run(
+    head: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text(RECIPE)
+    (tmp_path / "in.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    command = ["submit", str(tmp_path / "mine.yaml"), "--address", head, "--input", str(tmp_path / "in.jsonl")]
+    assert main([*command, "--output", str(tmp_path / "out")]) == 0
+    (data,) = (tmp_path / "out" / "only" / "data").glob("*.parquet")
+    assert pq.read_table(data).column("text").to_pylist() == ["one", "two"]
+    assert "= kept" in capfd.readouterr().out
+    command[-1] = str(tmp_path / "not-there.jsonl")
+    assert main([*command, "--output", str(tmp_path / "out2")]) == 2
+    assert "not-there.jsonl: not there" in capfd.readouterr().out
+
+
+def test_no_job_server_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    status = main(["submit", "web", "--address", address, "--input", "x", "--output", str(tmp_path / "out")])
+    assert status == 2
+    assert f"headrace: no Ray job server at {address}" in capsys.readouterr().err

@@ -1,0 +1,123 @@
+import dataclasses
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datatrove.data import Document
+from datatrove.pipeline.filters import LanguageFilter
+from fasttext.FastText import _FastText
+
+from schemas import columns as c
+from stages.language import BUNDLED_SHA256, Language, _address
+from stages.model_file import ModelFileError
+from stages.stage import Stage, check, identity
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+ENGLISH = "The mill stands by the river,\nand the wheel turns all day long while the miller sleeps."
+GERMAN = "Die Mühle steht am Fluss, und das Rad dreht sich den ganzen Tag, während der Müller schläft."
+UNSURE = "ok 123"
+
+
+def texts(*values: str | None) -> pa.Table:
+    return pa.table({"id": [str(i) for i in range(len(values))], "text": pa.array(values, c.TEXT)})
+
+
+def reasons(stage: Language, *values: str | None) -> list[str | None]:
+    return stage.open()(texts(*values)).column("drop_reason").to_pylist()
+
+
+def test_is_a_stage():
+    check((Language(),), pa.schema([c.ID, c.BODY]))
+    assert isinstance(Language(), Stage)
+
+
+def test_language_and_score_of_each_text():
+    rows = Language().open()(texts(ENGLISH, GERMAN)).to_pylist()
+    assert [row["lang"] for row in rows] == ["en", "de"]
+    assert all(0.9 < row["lang_score"] <= 1.0 for row in rows)
+    direct = _FastText(_address(Language().model)).f.predict(ENGLISH.replace("\n", " ") + "\n", 1, 0.0, "strict")
+    assert rows[0]["lang_score"] == np.float32(direct[0][0])
+
+
+def test_reason_language():
+    assert reasons(Language(), ENGLISH, GERMAN) == [None, "language"]
+    assert reasons(Language(languages=("de", "fr")), ENGLISH, GERMAN) == ["language", None]
+
+
+def test_reason_language_score():
+    assert reasons(Language(), UNSURE) == ["language_score"]
+    assert reasons(Language(languages=()), ENGLISH, GERMAN, UNSURE) == [None, None, "language_score"]
+
+
+def test_score_must_be_above_the_threshold():
+    score = Language().open()(texts(ENGLISH)).column("lang_score")[0].as_py()
+    assert reasons(Language(threshold=score), ENGLISH) == ["language_score"]
+    assert reasons(Language(threshold=float(np.nextafter(score, 0))), ENGLISH) == [None]
+
+
+def test_null_text_and_empty_and_chunked_tables():
+    assert reasons(Language(), None) == ["language"]
+    assert reasons(Language()) == []
+    table = pa.concat_tables([texts(ENGLISH), texts(GERMAN)])
+    assert Language().open()(table).column("lang").to_pylist() == ["en", "de"]
+
+
+def test_scores_are_at_most_one():
+    table = texts(*(GERMAN * n for n in range(1, 40)))
+    assert max(Language().open()(table).column("lang_score").to_pylist()) <= 1.0
+
+
+def test_model_is_part_of_the_identity_wherever_it_lies(tmp_path):
+    copy = tmp_path / "lid.ftz"
+    shutil.copy(_address(Language().model), copy)
+    assert identity(Language())["settings"]["model_checksum"] == BUNDLED_SHA256
+    moved = dataclasses.replace(Language(), model=str(copy))
+    assert moved.model_checksum == BUNDLED_SHA256
+    assert pickle.loads(pickle.dumps(moved)) == moved
+    assert reasons(moved, ENGLISH) == [None]
+    with pytest.raises(ModelFileError, match=f"Language: .* has SHA-256 {BUNDLED_SHA256}, expected 00"):
+        Language(model=str(copy), model_sha256="00")
+
+
+def test_bad_settings_are_told():
+    with pytest.raises(ValueError, match=r"lid\.176\.ftz does not know 'eng'; did you mean 'en'"):
+        Language(languages=("eng",)).open()
+    with pytest.raises(ValueError, match=r"languages should be a tuple, such as \('en',\)"):
+        Language(languages="en")
+    with pytest.raises(ModelFileError, match="no model file at"):
+        Language(model="/nowhere/lid.bin")
+
+
+class Scalars:
+    """The bundled model with NumPy scores, as datatrove's own fastText returns them."""
+
+    def __init__(self) -> None:
+        self.model = _FastText(_address(Language().model))
+
+    def predict(self, text: str, k: int) -> tuple[tuple[str, ...], np.ndarray]:
+        labels, scores = self.model.predict(text, k=k)
+        return labels, np.array(scores)
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="needs the shared data")
+@pytest.mark.parametrize(
+    ("languages", "threshold"),
+    [(("en",), 0.65), (("en", "de", "ru"), 0.65), ((), 0.65), (("en", "nl"), 0.2), ((), 0.3)],
+)
+def test_decisions_and_scores_are_datatroves(monkeypatch, languages, threshold):
+    monkeypatch.setattr(LanguageFilter, "_requires_dependencies", [])  # a certain build of fastText, by package name
+    values = pq.read_table(DATA / "lid-dev.parquet", columns=["text"]).column("text").to_pylist()[::40]
+    theirs = LanguageFilter(list(languages) or None, threshold)
+    theirs.model._model = Scalars()
+    documents = [Document(text=text, id=str(i)) for i, text in enumerate(values)]
+    kept = [bool(theirs.filter(document)) for document in documents]
+    ours = Language(languages=languages, threshold=threshold).open()(texts(*values)).to_pylist()
+    assert [row["drop_reason"] is None for row in ours] == kept
+    assert 0 < sum(kept) < len(kept)
+    assert [row["lang"] for row in ours] == [d.metadata["language"] for d in documents]
+    expected = [min(d.metadata["language_score"], 1.0) for d in documents]
+    assert [row["lang_score"] for row in ours] == [np.float32(score) for score in expected]
