@@ -32,8 +32,8 @@ def _filesystem(protocol: str) -> Any:
 def locate(url: str) -> tuple[Any, str]:
     """The filesystem of `url` and the path in it. A path without a scheme is local."""
     protocol, _, rest = url.partition("://")
-    if not rest:
-        return _filesystem("file"), str(Path(url).absolute())
+    if not rest or protocol == "file":
+        return _filesystem("file"), os.path.abspath(rest or url)  # noqa: PTH100 - `..` goes, links stay as they are
     try:
         filesystem = _filesystem(protocol)
     except (ValueError, ImportError) as error:

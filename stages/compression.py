@@ -87,9 +87,9 @@ class Window:
         self._at += size
         self.pos += size
 
-    def seek_bytes(self, wanted: bytes) -> bool:
-        """Move to the next place where `wanted` is; False if the file ends first."""
-        while True:
+    def seek_bytes(self, wanted: bytes, stop: int | None = None) -> bool:
+        """Move to the next place where `wanted` is; False if the file ends, or `stop` is passed, first."""
+        while stop is None or self.pos < stop:
             found = self._data.find(wanted, self._at)
             if found >= 0:
                 self.skip(found - self._at)
@@ -97,6 +97,7 @@ class Window:
             self.skip(max(len(self._data) - self._at - len(wanted) + 1, 0))
             if len(self.peek(len(wanted))) < len(wanted):
                 return False
+        return False
 
 
 def inflate(window: Window, codec: Codec) -> Iterator[bytes | End | Fault]:

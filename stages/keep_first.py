@@ -1,4 +1,4 @@
-"""Exact duplicates over a whole dataset: of the rows with one hash, the first stays."""
+"""Exact duplicates over a whole dataset: of the rows with one hash, the first by id stays."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,8 +13,8 @@ from schemas import columns as c
 class KeepFirst:
     """The shuffle under exact dedup (a barrier between two steps, see `cluster.recipe.Shuffle`).
 
-    Rows with the same `key` are one cluster. The first by (shard, row) stays, whatever order the shards were given in,
-    since a shard's name depends only on its file. `duplicate_of` of the others is the id of the one that stays.
+    Rows with the same `key` are one cluster. The one with the smallest id stays: an arbitrary choice, and the same one
+    whatever way the input is ordered or cut into shards. `duplicate_of` of the others is its id.
     """
 
     key: str = c.CONTENT_HASH.name
@@ -27,7 +27,7 @@ class KeepFirst:
         """(id, key, shard, row) of one partition, in order -> (shard, row, duplicate_of, cluster_size) of clusters."""
         rows = pl.from_arrow(table)
         assert isinstance(rows, pl.DataFrame)
-        first = pl.col("id").first().over(self.key)
+        first = pl.col("id").min().over(self.key)
         verdicts = (
             rows.with_columns(cluster_size=pl.len().over(self.key).cast(pl.Int64), first=first)
             .filter(pl.col("cluster_size") > 1)

@@ -43,6 +43,10 @@ TABLE_ROWS = 8192
 class ReadWarc:
     """Web archives. Sizes are bytes: `max_bytes` of a body, `table_bytes` of a table's pages, `piece_bytes` of a piece.
 
+    A file is cut into pieces, each a shard, of about `piece_bytes` of the stored file but no more than `max_pieces`:
+    a file of a few MB keeps every core busy, and one of Common Crawl's (1 GB) makes 16. For a whole crawl, where there
+    are more files than workers anyway, `max_pieces=1` makes each file one shard.
+
     A broken record is counted as `Unreadable` and skipped past, by member in a compressed file, by line else.
     `source` is `file#offset` of the record's member (plain files: of the record); of a record within a member, such
     as all of a file gzipped as a whole, `file#offset+distance` with its distance in the decompressed bytes.
@@ -53,13 +57,14 @@ class ReadWarc:
     text_mimes: tuple[str, ...] = ("text/plain",)
     max_bytes: int = 20_000_000
     table_bytes: int = 8_000_000
-    piece_bytes: int = 64_000_000
+    piece_bytes: int = 4_000_000
+    max_pieces: int = 16
 
     resources: ClassVar[Resources] = Resources()
 
     def split(self, file: BinaryIO, uri: str, size: int) -> list[Piece]:
-        """Byte ranges of at most `piece_bytes`; a piece owns the members that begin in it. Plain files stay whole."""
-        n_pieces = -(-size // self.piece_bytes)
+        """Byte ranges of about `piece_bytes`; a piece owns the members that begin in it. Plain files stay whole."""
+        n_pieces = min(-(-size // self.piece_bytes), self.max_pieces)
         if n_pieces <= 1 or codec_of(file, uri) is None:
             return [Piece(uri)]
         cuts = [size * i // n_pieces for i in range(n_pieces)]

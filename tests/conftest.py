@@ -1,11 +1,13 @@
 """What tests share: the real data where it is there, one local Ray for the session, both runners."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+logging.getLogger("werkzeug").setLevel(logging.ERROR)  # the S3 server's line for every request
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # a local cluster for tests saves no token in the home folder
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -1,6 +1,6 @@
 """Makes tests/data/sample.warc.gz: a small crawl of pages of our own, with everything that goes wrong in real ones.
 
-    python tests/make_sample.py
+    python -m tests.make_sample
 
 The same bytes at every run: no clock, no random numbers, gzip headers of our own. Every host is a reserved name.
 """
@@ -10,8 +10,8 @@ import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sample_pages.crawl import Page, pages
-from sample_pages.gzipped import damaged, member
+from tests.sample_pages.crawl import Page, pages
+from tests.sample_pages.gzipped import damaged, member
 
 SAMPLE = Path(__file__).parent / "data" / "sample.warc.gz"
 BROKEN = "https://harbour-gazette.example/damaged-in-the-archive"

@@ -49,7 +49,7 @@ def _plain(file: BinaryIO, piece: Piece, hold: int) -> Iterator[Record | Unreada
 
 def _members(file: BinaryIO, codec: Codec, piece: Piece, hold: int, fast: bool) -> Iterator[Record | Unreadable]:
     window = Window(file, piece.start)
-    if piece.start and not seek_member(window, codec):
+    if piece.start and not seek_member(window, codec, piece.stop):
         return
     at: tuple[int, int] | None = (window.pos, 0)
     while at is not None:

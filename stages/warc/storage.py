@@ -4,6 +4,9 @@ A member of a compressed archive whose first bytes are `WARC/` begins a run; any
 before it, so that one record per member, gzip over the whole file and members cut anywhere are all the same here.
 Where a member is broken its run ends with a `Fault`, and the next run is the next member that begins with `WARC/`.
 That rule alone decides where runs begin, so pieces of a file agree on it. A plain file is one run.
+
+One thing can deceive it: a piece that begins within a record whose payload is itself an archive, stored as it is, takes
+the members of that for its own.
 """
 
 from collections.abc import Iterator
@@ -51,9 +54,9 @@ def begins_record(head: bytes) -> bool:
     return head.lstrip(b"\r\n").startswith(b"WARC/")
 
 
-def seek_member(window: Window, codec: Codec) -> bool:
-    """Move to the next member that begins a record, the present position included; False if there is none."""
-    while window.seek_bytes(codec.magic):
+def seek_member(window: Window, codec: Codec, stop: int | None) -> bool:
+    """Move to the next member that begins a record, the present position included; False if none does before `stop`."""
+    while window.seek_bytes(codec.magic, stop):
         if _member_begins_record(window, codec):
             return True
         window.skip(1)
@@ -77,7 +80,8 @@ def member_events(window: Window, codec: Codec, stop: int | None) -> Iterator[Ev
             fault = part if isinstance(part, Fault) else None
         if fault is not None:
             window.move(max(start + 1, window.pos - BACK_BYTES))
-            seek_member(window, codec)
+            if not seek_member(window, codec, stop):
+                return
 
 
 def _member_begins_record(window: Window, codec: Codec) -> bool:

@@ -71,7 +71,10 @@ def test_a_null_text_is_dropped():
         (b"[1]", "line at byte 14: no JSON object but list"),
         (b'{"txet": "x"}', "line at byte 14: no field 'text'; did you mean 'txet'? (there: txet); set ReadJsonl.text"),
         (b'{"text": 5}', "line at byte 14: field 'text' holds int, not text"),
-        (b'{"text": "\xff"}', "line at byte 14: 'utf-8' codec can't decode byte 0xff in position 10: invalid start byte"),
+        (
+            b'{"text": "\xff"}',
+            "line at byte 14: 'utf-8' codec can't decode byte 0xff in position 10: invalid start byte",
+        ),
         (b'{"text": ' + b"[" * 100_000, None),
     ],
 )
@@ -129,7 +132,7 @@ def test_a_line_that_is_too_long(monkeypatch):
     rows, places = read(b'{"text": "0"}\n{"text": "' + b"x" * 5000 + b'"}\n{"text": "1"}\n')
     assert [row["text"] for row in rows] == ["0", "1"]
     assert places == [(14, "line at byte 14 is longer than 1000 bytes")]
-    assert rows[1]["source"] == "a.jsonl#5026"
+    assert rows[1]["source"] == "a.jsonl#5027"
 
 
 def test_tables_are_bounded_by_bytes():

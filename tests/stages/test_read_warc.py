@@ -1,6 +1,7 @@
 import gzip
 import io
 import itertools
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -172,6 +173,21 @@ def test_pieces_together_are_the_whole(name, data):
         pieces = source.split(io.BytesIO(data), name, len(data))
         assert [p.start for p in pieces[1:]] + [None] == [p.stop for p in pieces]
         assert read_pieces(data, pieces, source) == whole
+
+
+def test_a_piece_reads_no_further_than_it_must():
+    class Counted(io.BytesIO):
+        n_bytes = 0
+
+        def read(self, size=-1):
+            data = super().read(size)
+            Counted.n_bytes += len(data)
+            return data
+
+    rng = random.Random(1)
+    whole = gzip.compress(b"".join(record(HTML + rng.randbytes(100_000)) for _ in range(80)), compresslevel=1)
+    list(ReadWarc().open()(Counted(whole), Piece("a.warc.gz", 1_000_000, 2_000_000)))
+    assert Counted.n_bytes < 3_200_000 < len(whole) / 2
 
 
 def test_small_and_plain_files_are_one_piece():

@@ -225,7 +225,8 @@ def test_fastwarc_and_our_own_reading_agree_on_archives_broken_at_random():
         assert [item for piece in cut for item in read_archive(io.BytesIO(data), piece, 100_000)] == both[0]
 
 
-ORIGINALS = {  # rows, broken places; the most that a reader of MANIFEST.md's table found, where that is less or more
+# Rows, broken places; behind it the rows of the best reader in MANIFEST.md's table where that finds fewer.
+ORIGINALS = {
     "allenai_dolma--sample-0000.warc.gz": (22, 0),
     "allenai_dolma--sample-0001.warc.gz": (15, 0),
     "chatnoir-eu_chatnoir-resiliparse--clipped.warc.gz": (1, 1),

@@ -18,7 +18,7 @@ def body(headers: bytes, sent: bytes, max_bytes: int = 10_000) -> bytes:
 
 
 def test_status_headers_and_body():
-    block = b"HTTP/1.1 404 Not Found\r\nContent-Type: Text/HTML; Charset=\"UTF-8\"\r\nX: \xe9\r\n\r\n<p>\r\n\r\n</p>"
+    block = b'HTTP/1.1 404 Not Found\r\nContent-Type: Text/HTML; Charset="UTF-8"\r\nX: \xe9\r\n\r\n<p>\r\n\r\n</p>'
     response = parse_response(block)
     assert (response.status, response.mime, response.charset) == (404, "text/html", "UTF-8")
     assert (response.headers["x"], response.body) == ("\xe9", b"<p>\r\n\r\n</p>")
@@ -42,7 +42,9 @@ def test_what_servers_send(block, status, mime, rest):
     assert (response.status, response.mime, response.body) == (status, mime, rest)
 
 
-@pytest.mark.parametrize("block", [b"", b"<html>", b"HTTP/1.1 OK\r\n\r\n", b"HTTP/1.1 20000\r\n\r\n", b"20240501\na. 300 IN A"])
+@pytest.mark.parametrize(
+    "block", [b"", b"<html>", b"HTTP/1.1 OK\r\n\r\n", b"HTTP/1.1 20000\r\n\r\n", b"20240501\na. 300 IN A"]
+)
 def test_what_is_not_http(block):
     assert parse_response(block) is None
 
@@ -70,7 +72,10 @@ def test_media_type(content_type, mime):
         (b"5\r\nhello\r\n", b"hello"),
         (b"5\r\nhello\r\n9\r\n wor", b"hello wor"),
         (b"<html>not chunked", b"<html>not chunked"),
-        (b"add\nthis page begins with a word of hex digits" * 90, b"add\nthis page begins with a word of hex digits" * 90),
+        (
+            b"add\nthis page begins with a word of hex digits" * 90,
+            b"add\nthis page begins with a word of hex digits" * 90,
+        ),
         (b"", b""),
     ],
 )

@@ -1,0 +1,1 @@
+"""The pages of the sample archive: texts of our own, the page furniture around them, and pages that nobody wants."""
