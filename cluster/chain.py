@@ -85,6 +85,19 @@ class Chain:
         self._settle(batch, table, source, attempt)
         return batch
 
+    def merge(self, parts: list[Batch], rows: pa.Table) -> Batch:
+        """The batches of parts of one table as the batch of the whole `rows`, in the same order."""
+        order = {name_of(stage): at for at, (stage, _) in enumerate(self.opened)}
+        whole = Batch(rows.slice(0, 0))
+        for part in parts:
+            whole = whole.join(part)
+        # Empty tables may lack the columns that later stages would have added.
+        kept = [part.kept for part in parts if part.kept.num_rows]
+        whole.kept = pa.concat_tables(kept) if kept else rows.slice(0, 0)
+        whole.removed.sort(key=lambda table: order[table.column(c.DROP_STAGE.name)[0].as_py()])
+        whole.dead.sort(key=lambda table: order.get(table.column(c.DEAD_STAGE.name)[0].as_py(), -1))
+        return whole
+
     @staticmethod
     def _settle(batch: Batch, table: pa.Table, stage: str, attempt: int) -> None:
         """Move rows with an error to dead and rows with a reason to removed; keep the rest."""

@@ -34,12 +34,13 @@ class Shard:
     name: str
     piece: Piece
     file: InputFile
+    place: tuple[int, int] = (0, 1)  # which of how many pieces of its file
 
     @property
     def bytes(self) -> int:
-        """How much of the file it is, for progress. A piece that counts in other units stands for its whole file."""
-        start, stop = self.piece.start, self.piece.stop
-        return self.file.size - start if stop is None else min(stop, self.file.size) - start
+        """How much of the file it is, for progress and estimates: an even share, whatever unit the pieces count in."""
+        number, pieces = self.place
+        return self.file.size * (number + 1) // pieces - self.file.size * number // pieces
 
 
 class LazyFile:
@@ -99,10 +100,16 @@ def make_shards(source: Source, files: tuple[InputFile, ...]) -> tuple[Shard, ..
             pieces = source.split(cast(BinaryIO, lazy), file.uri, file.size)
         finally:
             lazy.close()
-        return [Shard(shard_name(piece), piece, file) for piece in pieces]
+        return [Shard(shard_name(piece), piece, file, (i, len(pieces))) for i, piece in enumerate(pieces)]
 
     with ThreadPoolExecutor(OPEN_AT_ONCE) as threads:
-        return tuple(shard for shards in threads.map(split, files) for shard in shards)
+        made = tuple(shard for shards in threads.map(split, files) for shard in shards)
+    by_name: dict[str, Shard] = {}
+    for shard in made:
+        other = by_name.setdefault(shard.name, shard)
+        if other is not shard:  # one would overwrite the other
+            raise ConfigError(f"{other.piece.uri} and {shard.piece.uri} would both be shard {shard.name}: rename one")
+    return made
 
 
 def shard_name(piece: Piece) -> str:

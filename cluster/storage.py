@@ -6,6 +6,7 @@ invisible until completed. Hidden names start with a dot: plain Parquet readers 
 
 import contextlib
 import functools
+import io
 import os
 import posixpath
 import uuid
@@ -16,6 +17,7 @@ from typing import Any, BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from cluster.errors import ConfigError
 
@@ -32,7 +34,7 @@ def _filesystem(protocol: str) -> Any:
 def locate(url: str) -> tuple[Any, str]:
     """The filesystem of `url` and the path in it. A path without a scheme is local."""
     protocol, _, rest = url.partition("://")
-    if not rest or protocol == "file":
+    if "://" not in url or protocol == "file":
         return _filesystem("file"), os.path.abspath(rest or url)  # noqa: PTH100 - `..` goes, links stay as they are
     try:
         filesystem = _filesystem(protocol)
@@ -106,6 +108,8 @@ class Folder:
         if not names:
             return {}
         filesystem, _ = self._at
+        if isinstance(filesystem, LocalFileSystem):  # `cat` would take a [ in the folder's name for a glob
+            return {name: self.get(name) for name in names}
         by_path = {filesystem._strip_protocol(self.path(name)): name for name in names}
         found = filesystem.cat(list(by_path), on_error="raise")
         return {by_path[path]: data for path, data in found.items()}
@@ -127,6 +131,11 @@ class Folder:
         if isinstance(filesystem, LocalFileSystem):
             with _replacing(Path(path)) as file:
                 yield file
+            return
+        if isinstance(filesystem, MemoryFileSystem):  # its files are visible from the first byte on
+            buffer = io.BytesIO()
+            yield buffer
+            filesystem.pipe_file(path, buffer.getvalue())
             return
         # autocommit off: leaving the block by an exception must not complete the upload.
         file = filesystem.open(path, "wb", block_size=BLOCK_BYTES, autocommit=False)

@@ -100,40 +100,36 @@ def read_batches(
         whole = opened.chain.admit(item, source, attempt)
         rows = whole.kept
         whole.kept = rows.slice(0, 0)
-        kept: list[pa.Table] = []
         for part in careful_apply(opened.chain, rows, number, attempt, careful):
             if isinstance(part, RowNext):
                 yield part
-                continue
-            kept.append(part.kept)
-            whole = whole.join(part)
-        whole.kept = concat(kept) if kept else rows.slice(0, 0)
+            else:
+                whole = whole.join(part)
         yield done(number, whole, fraction), whole
 
 
 def careful_apply(
     chain: Chain, rows: pa.Table, number: int, attempt: int, careful: Careful
 ) -> Iterator[Batch | RowNext]:
-    """`rows` (table `number`) through `chain`: whole or, where a worker died at this table, one by one."""
+    """`rows` (table `number`) through `chain`: whole or, where a worker died at this table, one by one.
+
+    The last thing yielded is the batch, the same either way.
+    """
     killers = {row: how for table, row, how in careful.killers if table == number}
     if careful.table != number and not killers:
         yield chain.apply(rows, attempt)
         return
+    parts = []
     for row in range(rows.num_rows):
         one = rows.slice(row, 1)
         if row in killers:
             dead = killed_row(one, chain.first, killers[row], attempt)
-            yield Batch(one.slice(0, 0), dead=[dead], counts=Counts(dead=1))
+            parts.append(Batch(one.slice(0, 0), dead=[dead], counts=Counts(dead=1)))
             continue
         if careful.table == number:
             yield RowNext(number, row)
-        yield chain.apply(one, attempt)
-
-
-def concat(tables: list[pa.Table]) -> pa.Table:
-    """Rows of one stream again in one table; empty ones may lack the columns that later stages would have added."""
-    full = [table for table in tables if table.num_rows]
-    return pa.concat_tables(full) if full else tables[0]
+        parts.append(chain.apply(one, attempt))
+    yield chain.merge(parts, rows)
 
 
 def done(number: int, batch: Batch, fraction: float) -> TableDone:

@@ -23,7 +23,6 @@ from cluster.work import (
     RowNext,
     TableDone,
     careful_apply,
-    concat,
     done,
     read_batches,
     run_shard,
@@ -116,15 +115,11 @@ class Worker:
         """A batch through a later group. Yields notes as `read` does, the last one's batch being the result."""
         try:
             chain = self._open_group(planned, group)
-            rows, kept = batch.kept, []
-            batch.kept = rows.slice(0, 0)
-            for part in careful_apply(chain, rows, number, attempt, careful):
+            for part in careful_apply(chain, batch.kept, number, attempt, careful):
                 if isinstance(part, RowNext):
                     yield part
                 else:
-                    kept.append(part.kept)
                     batch = batch.join(part)
-            batch.kept = concat(kept) if kept else rows
             yield TableNote(done(number, batch, 0.0), batch.kept.nbytes)
             yield batch
         except Exception as error:

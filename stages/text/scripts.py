@@ -34,9 +34,7 @@ class ScriptRules:
         """The words of `chunk`, which has no white space; joined they give the chunk again."""
         return tuple(self._words.findall(chunk))
 
-    def is_tied(self, words: tuple[str, ...]) -> bool:
-        """No rule reaches across white space."""
-        return False
+    cut = split
 
     def rejoin(self, tokens: list[tuple[str, int]], text: str) -> list[tuple[str, int]]:
         """`tokens`: there is nothing to rejoin."""

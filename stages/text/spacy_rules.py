@@ -10,6 +10,8 @@ the word IS_ALPHA.
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import eq
 
 import spacy
 from spacy.symbols import ORTH
@@ -45,14 +47,21 @@ class SpacyRules:
         """Special cases that reach across white space: "EE. UU."; a text with one cannot be split chunk by chunk."""
         return tuple(sorted(key for key in self._specials if " " in key))
 
-    def split(self, chunk: str) -> tuple[str, ...]:
-        """The words of `chunk`, which has no white space, before `rejoin`; joined they give the chunk again."""
+    def split(self, chunk: str) -> tuple[str, ...] | None:
+        """The words of `chunk`, which has no white space; None where they depend on the chunks beside it."""
+        words = self.cut(chunk)
+        found = self._found(words) if len(words) > 1 else []
+        if not found:
+            return words
+        joined = tuple(word for word, _ in self.rejoin(place(words), chunk))
+        if joined != words and any(self._may_be_hidden(-n, i, words) for n, i in found):
+            return None
+        return joined
+
+    def cut(self, chunk: str) -> tuple[str, ...]:
+        """The words of `chunk` before `rejoin`; joined they give the chunk again."""
         special = self._specials.get(chunk)
         return special if special is not None else tuple(self._cut(chunk))
-
-    def is_tied(self, words: tuple[str, ...]) -> bool:
-        """Whether `rejoin` has something to do in these words of a chunk; it may depend on the chunks beside it."""
-        return len(words) > 1 and bool(self._found(words))
 
     def rejoin(self, tokens: list[tuple[str, int]], text: str) -> list[tuple[str, int]]:
         """`tokens` (with their places in `text`) with each special case that the affix rules cut up as it should be.
@@ -89,6 +98,17 @@ class SpacyRules:
                 if tuple(words[i : i + len(pattern)]) == pattern:
                     found.append((-len(pattern), i))
         return found
+
+    def _may_be_hidden(self, n: int, i: int, words: Sequence[str]) -> bool:
+        """Whether the match of `n` words at `i` of a chunk's words may lose to one that begins or ends outside them."""
+        for pattern in chain.from_iterable(self._patterns.values()):
+            for k in range(1, len(pattern)):
+                inside = pattern[k:]
+                if len(pattern) >= n and min(len(inside), len(words)) > i and all(map(eq, inside, words)):
+                    return True
+                if len(pattern) > n and len(words) - k < i + n and tuple(words[-k:]) == pattern[:k]:
+                    return True
+        return False
 
     def _cut(self, chunk: str) -> list[str]:
         """As spaCy's `_split_affixes` and `_attach_tokens`."""

@@ -92,7 +92,7 @@ class Splitter:
         for i, piece in enumerate(_SPACE.split(text)):
             if i % 2 == 0:
                 words = self._words[piece] if piece else ()
-                tokens += place(self._rules.split(piece) if words == (TIED,) else words, start)
+                tokens += place(self._rules.cut(piece) if words == (TIED,) else words, start)
             elif tokens and piece[0] == " ":
                 tokens += [(piece[1:], start + 1)] if len(piece) > 1 else []
             else:
@@ -105,7 +105,7 @@ class Splitter:
 
     def _split(self, chunk: str) -> tuple[str, ...]:
         words = self._rules.split(chunk)
-        return (TIED,) if self._rules.is_tied(words) else words
+        return words if words is not None else (TIED,)
 
     def _effect(self, chunk: str) -> Effect | None:
         """What `chunk` does to the sentencizer; None for most chunks, which only end a pending stop."""
