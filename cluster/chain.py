@@ -161,13 +161,24 @@ def _run(
 
 def _check_contract(stage: Stage, before: pa.Table, after: pa.Table) -> None:
     """A stage must add what it says and must not lose rows. Breaking this is a bug in the stage, not a bad row."""
-    faults = []
+    if not isinstance(after, pa.Table):
+        raise AccountError(f"{name_of(stage)} broke its contract: it returned {type(after).__name__}, not a table")
+    faults = [
+        f"it lost {field_.name!r}"
+        for field_ in before.schema
+        if field_.name not in after.column_names and not c.is_transient(field_)
+    ]
     for field_ in stage.adds:
         if field_.name not in after.column_names:
             faults.append(f"it did not add {field_.name!r}")
         elif after.schema.field(field_.name).type != field_.type:
             there = after.schema.field(field_.name).type
             faults.append(f"it added {field_.name!r} as {there}, its schema says {field_.type}")
+    for field_ in before.schema:
+        if field_.name in after.column_names and field_.name not in stage.adds.names:
+            there = after.schema.field(field_.name).type
+            if there != field_.type:
+                faults.append(f"it made {field_.name!r} {there}, it was {field_.type}")
     if stage.rows == "same" and not faults and after.column("id") != before.column("id"):
         faults.append(f"it returned other rows than it was given ({before.num_rows} in, {after.num_rows} out)")
     if stage.rows == "any" and not faults:
@@ -193,6 +204,7 @@ def _with_failure(rows: pa.Table, stage: str, errors: pa.Array, trace: str, atte
         (c.TRACEBACK, pa.repeat(pa.scalar(trace, c.TEXT), n)),
         (c.ATTEMPT, pa.repeat(pa.scalar(attempt, pa.int32()), n)),
     )
+    rows = rows.drop_columns([field_.name for field_, _ in values if field_.name in rows.column_names])
     for field_, array in values:
         rows = rows.append_column(field_, array)
     return rows

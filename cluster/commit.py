@@ -9,6 +9,7 @@ A shard that is written again after a crash overwrites the same names, and takes
 """
 
 import contextlib
+import posixpath
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -73,6 +74,9 @@ class Part:
 
     def abandon(self, error: BaseException) -> None:
         """Forget the file; nothing of it becomes visible."""
+        if self._writer is not None:  # closed while its file is open, or it complains when it is collected
+            with contextlib.suppress(Exception):
+                self._writer.close()
         with contextlib.suppress(type(error)):
             self._stack.__exit__(type(error), error, error.__traceback__)
 
@@ -131,12 +135,12 @@ class ShardWriter:
                 f"step {step}, shard {self.shard}: {self.counts.missing} rows unaccounted: {self.counts}"
             )
         written = {name: part for name, part in self._parts.items() if name == "data" or part.rows}
-        for name, part in written.items():
-            rows = {
-                "data": self.counts.out,
-                "removed": sum(self.counts.dropped.values()),
-                "dead": self.counts.dead + self.taken_from_dead,
-            }
+        rows = {
+            "data": self.counts.out,
+            "removed": sum(self.counts.dropped.values()),
+            "dead": self.counts.dead + self.taken_from_dead,
+        }
+        for name, part in self._parts.items():
             if part.rows != rows[name]:
                 raise AccountError(
                     f"step {step}, shard {self.shard}: {part.rows} rows in {name}, {rows[name]} in the account"
@@ -159,7 +163,33 @@ class ShardWriter:
 def read_manifests(folder: Folder) -> dict[str, Manifest]:
     """The manifests of a step by shard name: what is committed. O(shards), many at once."""
     names = folder.names("manifests", ".json")
-    return {m.shard: m for name, data in folder.get_many(names).items() for m in [from_json(data, name)]}
+    return {m.shard: m for name, data in folder.get_many(names).items() for m in [from_json(data, f"{folder.url}/{name}")]}
+
+
+def tidy(folder: Folder) -> None:
+    """Remove files that no manifest stands for, once all shards are committed: a killed replay may leave them.
+
+    Then a reader that knows nothing of manifests sees what one that does sees. Two listings; only replays are read.
+    """
+    committed = folder.names("manifests", ".json")
+    shards = {_shard_of(name) for name in committed}
+    for part in PARTS:
+        folder.delete(*(name for name in folder.names(part, ".parquet") if _shard_of(name) not in shards))
+    replays = folder.get_many([name for name in committed if "-replay-" in name])
+    replayed = {from_json(data, f"{folder.url}/{name}").source.get("replays") for name, data in replays.items()}
+    folder.delete(*(f"dead/{shard}.parquet" for shard in replayed if shard))
+
+
+def _shard_of(name: str) -> str:
+    return posixpath.splitext(posixpath.basename(name))[0]
+
+
+def discard(folder: Folder) -> None:
+    """Take a step away: its manifests first, so that no commit outlives its rows; step.json, which names it, last."""
+    folder.below("manifests").clear()
+    for name in folder.folders():
+        folder.below(name).clear()
+    folder.clear()
 
 
 def committed_files(folder: Folder, part: str) -> Iterator[str]:

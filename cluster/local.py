@@ -4,7 +4,7 @@ import time
 from typing import Self
 
 from cluster.commit import Target
-from cluster.errors import HeadraceError, ShardError, is_transient
+from cluster.errors import HeadraceError, RunError, ShardError, is_transient
 from cluster.plan import PlannedStep
 from cluster.progress import Progress
 from cluster.shards import Shard
@@ -31,13 +31,31 @@ class LocalRunner:
     def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None:
         """The tasks of one phase of a shuffle."""
         for task in tasks:
-            run_task(planned, target, task)
+            self._run_task(planned, target, task)
 
     def run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None:
         """Every shard to its commit. Raises what a shard raises, once trying again does not help."""
-        opened = Opened(planned, planned.step.stages)
+        try:
+            opened = Opened(planned, planned.step.stages)
+        except HeadraceError:
+            raise
+        except Exception as error:
+            notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+            raise RunError(f"step {planned.name} cannot start: {type(error).__name__}: {error}{notes}") from error
         for shard in shards:
             self._run_shard(opened, target, shard, progress)
+
+    def _run_task(self, planned: PlannedStep, target: Target, task: Task) -> None:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                return run_task(planned, target, task)
+            except HeadraceError:
+                raise
+            except Exception as error:
+                if not is_transient(error) or attempt == MAX_ATTEMPTS:
+                    raise RunError(f"step {planned.name}, {task.name}: {type(error).__name__}: {error}") from error
+                time.sleep(WAIT_S * 2 ** (attempt - 1))
+        return None
 
     def _run_shard(self, opened: Opened, target: Target, shard: Shard, progress: Progress) -> None:
         for attempt in range(1, MAX_ATTEMPTS + 1):

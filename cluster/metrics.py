@@ -1,6 +1,8 @@
 """CPU seconds of this process and of the processes it started, and memory: what a shard really cost."""
 
 import os
+import resource
+import time
 from pathlib import Path
 
 import psutil
@@ -10,8 +12,9 @@ _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 
 def cpu_seconds() -> float:
     """CPU time so far of this process, its live children and theirs, and all they have reaped. Unit: seconds."""
-    own = os.times()
-    return own.user + own.system + own.children_user + own.children_system + sum(map(_tree, _children(os.getpid())))
+    reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = time.process_time() + reaped.ru_utime + reaped.ru_stime
+    return own + sum(map(_tree, _children(os.getpid())))
 
 
 def peak_memory_bytes() -> int:

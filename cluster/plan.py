@@ -13,7 +13,7 @@ from cluster.recipe import Recipe, Step
 from cluster.shards import InputFile, Shard, make_shards
 from cluster.storage import open_input
 from schemas import columns, document
-from schemas.check import missing
+from schemas.check import SchemaError, missing, nearest
 from stages.stage import Piece, Resources, Source, Stage, Unreadable, fingerprint, identity, name_of, walk
 
 VERSION = 1  # of the layout that step.json and manifests describe
@@ -66,7 +66,8 @@ def make_plan(recipe: Recipe, inputs: tuple[InputFile, ...]) -> Plan:
     steps: dict[str, PlannedStep] = {}
     for step in recipe.steps:
         if step.after is not None and step.after not in steps:
-            raise ConfigError(f"step {step.name} reads step {step.after!r}, which does not come before it")
+            hint = nearest(step.after, list(steps))
+            raise ConfigError(f"step {step.name} reads step {step.after!r}, which does not come before it{hint}")
         upstream = steps[step.after] if step.after is not None else None
         schema = document.written(upstream.schema) if upstream else read_schema
         steps[step.name], wrong = plan_step(step, schema, upstream, inputs)
@@ -82,7 +83,7 @@ def plan_step(
     """Walk the schema of one step and fix its identity; return it with every fault found."""
     faults = missing(schema, document.ROW, f"step {step.name}")
     if step.shuffle is not None:
-        faults += missing(schema, step.shuffle.reads, name_of(step.shuffle))
+        faults += missing(schema, step.shuffle.reads, name_of(step.shuffle)) + _key_faults(step, schema)
         for field in step.shuffle.adds:
             schema = schema.append(field) if field.name not in schema.names else schema
     behind, wrong = walk(step.stages, schema)
@@ -96,6 +97,23 @@ def plan_step(
     }
     planned = PlannedStep(step, behind, _groups(step), what)
     return planned, faults + wrong
+
+
+def _key_faults(step: Step, schema: pa.Schema) -> list[str]:
+    """What is wrong with the shuffle of `step`: nothing before it to shuffle, or a key that is no hash."""
+    assert step.shuffle is not None
+    who, key = name_of(step.shuffle), step.shuffle.key
+    faults = []
+    if step.after is None:
+        faults.append(f"{who} shuffles the rows of an earlier step, but 'after' names none")
+    if key not in schema.names:
+        if key not in step.shuffle.reads.names:  # else it is told already
+            faults.append(f"{who}.key is {key!r}, which no earlier stage adds{nearest(key, schema.names)}")
+        return faults
+    type_ = schema.field(key).type
+    if type_ != pa.uint64() and not (pa.types.is_fixed_size_binary(type_) and type_.byte_width >= 8):
+        faults.append(f"{who}.key is {key!r}, a {type_}; a key is a hash: uint64 or binary of 8 bytes or more")
+    return faults
 
 
 def _groups(step: Step) -> tuple[Group, ...]:
@@ -137,19 +155,20 @@ def _first_rows(source: Source, inputs: tuple[InputFile, ...]) -> tuple[tuple[Sh
 def _schema(source: Source, inputs: tuple[InputFile, ...]) -> pa.Schema:
     """The one schema of all inputs; `ConfigError` names the files that differ from the first readable one."""
     known: dict[str, pa.Schema] = {}
-    problems = []
+    problems, faults = [], []
     for file in inputs:
         with open_input(file.uri) as opened:
             try:
                 known[file.uri] = source.schema(opened, file.uri)
+            except SchemaError as error:  # it can be read, and does not have what is asked for
+                faults.append(str(error))
             except (ValueError, KeyError, OSError) as error:
                 problems.append(f"{file.uri}: {error}")
         if not getattr(source, "schema_differs", False):
             break  # archives and JSON lines have one schema whatever is in them
     if not known:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError("\n".join(faults + problems))
     first_uri, first = next(iter(known.items()))
-    faults = []
     for uri, schema in known.items():
         if not schema.equals(first):
             diff = sorted({str(f) for f in schema} ^ {str(f) for f in first})

@@ -22,6 +22,7 @@ from schemas.manifest import Counts, Manifest
 
 LOG_EVERY_S = 10.0
 DRAW_EVERY_S = 0.5
+BAR_CELLS = 24
 JUDGE_FROM_ROWS = 1000  # before the end of a step, dead rows are judged once this many rows were seen
 
 
@@ -32,6 +33,7 @@ class Running:
     shard: Shard
     counts: Counts = field(default_factory=Counts)
     fraction: float = 0.0
+    deaths: Counter[str] = field(default_factory=Counter)
 
 
 class Progress:
@@ -82,7 +84,7 @@ class Progress:
         """A table is through. Raises `DeadRowsError` when too many rows have died so far."""
         running = self._running[shard.name]
         running.counts += report.counts
-        self._deaths.update(dict(report.deaths))
+        running.deaths.update(dict(report.deaths))
         running.fraction = max(running.fraction, report.fraction)
         self._judge(at_end=False)
         self._tell()
@@ -93,7 +95,7 @@ class Progress:
         running.fraction = max(running.fraction, fraction)
 
     def committed(self, shard: Shard, manifest: Manifest) -> None:
-        del self._running[shard.name]
+        self._deaths += self._running.pop(shard.name).deaths
         self.counts += manifest.counts
         self.done += 1
         self._bytes_done += shard.bytes
@@ -150,6 +152,7 @@ class Progress:
             "unreadable": seen.unreadable,
             "seconds": round(seconds, 1),
             "rows_per_second": round(rows / seconds, 1) if seconds > 0 else 0.0,
+            "fraction": round(part / self._bytes_total, 4) if self._bytes_total > 1 else 1.0,
             "eta_seconds": None if eta is None or self.done == self.total else round(eta),
             "at": time.time(),
         }
@@ -161,8 +164,9 @@ class Progress:
         seen = self.counts if at_end else self._seen()
         if seen.dead <= self.max_dead * seen.rows_in or (not at_end and seen.rows_in < JUDGE_FROM_ROWS):
             return
-        histogram = "".join(f"\n  {rows:>8,}  {cause}" for cause, rows in self._deaths.most_common(20))
-        earlier = seen.dead - self._deaths.total()
+        deaths = sum((r.deaths for r in self._running.values()), self._deaths)
+        histogram = "".join(f"\n  {rows:>8,}  {cause}" for cause, rows in deaths.most_common(20))
+        earlier = seen.dead - deaths.total()
         histogram += f"\n  {earlier:>8,}  in earlier runs" if earlier > 0 else ""
         raise DeadRowsError(
             f"step {self.step}: {seen.dead} of {seen.rows_in} rows died, more than --max-dead {self.max_dead:g} "
@@ -193,14 +197,18 @@ def line(s: dict[str, Any]) -> str:
 
 
 def bar(s: dict[str, Any], width: int) -> Text:
-    """A snapshot as a bar with the line behind it."""
-    cells = max(10, min(30, width // 5))
-    full = round(cells * s["done"] / max(s["shards"], 1))
-    text = Text("█" * full, style="cyan")
-    text.append("░" * (cells - full), style="dim")
-    text.append(" " + line(s), style="default")
-    text.truncate(width)
-    return text
+    """A snapshot as a bar with rate and time left, and the account in a line below it."""
+    share = s["fraction"]
+    eta = f"{duration(s['eta_seconds'])} left" if s["eta_seconds"] is not None else ""
+    full = round(BAR_CELLS * share)
+    text = Text(f"{s['step']} ", style="bold")
+    text.append("█" * full, style="cyan")
+    text.append("░" * (BAR_CELLS - full), style="dim")
+    text.append(f" {share:4.0%}  {s['rows_per_second']:,.0f} rows/s  {eta}")
+    below = Text(line(s), style="dim")
+    for one in (text, below):
+        one.truncate(width)
+    return Text("\n").join([text, below])
 
 
 def duration(seconds: float) -> str:

@@ -6,6 +6,7 @@ path and settings, the same form that `step.json` records, so any finished step 
 
 import dataclasses
 import importlib
+import pkgutil
 import typing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -76,10 +77,12 @@ def setting_names(cls: type) -> list[str]:
 def load_class(path: str) -> type:
     """The class at a dotted path such as `stages.language.Language`; `ConfigError` says which part is not there."""
     module_name, _, class_name = path.rpartition(".")
+    if not module_name:
+        raise ConfigError(f"{path}: expected a dotted path such as stages.language.Language")
     try:
         module = importlib.import_module(module_name)
-    except (ImportError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot import {module_name!r}: {error}") from error
+    except (ImportError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot import {module_name!r}: {error}{_nearest_module(module_name)}") from error
     cls = getattr(module, class_name, None)
     if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
         known = [n for n, v in vars(module).items() if isinstance(v, type) and dataclasses.is_dataclass(v)]
@@ -114,13 +117,12 @@ def read_settings(cls: type, settings: dict[str, Any]) -> tuple[list[str], dict[
     for name, value in settings.items():
         if name not in known:
             there = f" (it has {', '.join(known)})" if known else " (it has none)"
-            faults.append(f"{cls.__name__} has no setting {name!r}{nearest(name, known) or there}")
+            faults.append(f"{cls.__name__} has no setting {name!r}{nearest(str(name), known) or there}")
             continue
         try:
             values[name] = _as_type(value, hints[name])
-        except (TypeError, ValueError):
-            wanted = getattr(hints[name], "__name__", None) or str(hints[name])
-            faults.append(f"{cls.__name__}.{name} should be {wanted}, got {value!r}")
+        except (TypeError, ValueError, OverflowError):
+            faults.append(f"{cls.__name__}.{name} should be {_kind(hints[name])}, got {value!r}")
     return faults, values
 
 
@@ -147,6 +149,23 @@ def change(step: Step, settings: dict[str, dict[str, Any]]) -> tuple[Step, list[
     )
 
 
+def _nearest_module(name: str) -> str:
+    """`; did you mean 'language'?` for the nearest module beside the one that is not there."""
+    package, _, leaf = name.rpartition(".")
+    try:
+        beside = importlib.import_module(package).__path__
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return ""
+    return nearest(leaf, [module.name for module in pkgutil.iter_modules(beside) if module.name != leaf])
+
+
+def _kind(hint: Any) -> str:
+    """A declared type in words."""
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
+    return str(hint) if typing.get_args(hint) else str(getattr(hint, "__name__", hint))
+
+
 def _as_type(value: Any, hint: Any) -> Any:  # noqa: PLR0911, PLR0912 - one branch per kind of type
     """`value`, from YAML or the command line, as the declared type; ValueError or TypeError when it does not fit."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -171,10 +190,11 @@ def _as_type(value: Any, hint: Any) -> Any:  # noqa: PLR0911, PLR0912 - one bran
             raise ValueError(value)
         return hint(value)
     if hint is str:
-        if isinstance(value, dict | list | bool):
+        if value is None or isinstance(value, dict | list | bool):
             raise ValueError(value)
         return str(value)
     if origin is tuple:
-        items = [v for v in value.split(",") if v] if isinstance(value, str) else list(value)
-        return tuple(_as_type(v, arguments[0]) for v in items)
+        items = [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else list(value)
+        kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else arguments
+        return tuple(_as_type(v, kind) for v, kind in zip(items, kinds, strict=True))
     return value

@@ -10,8 +10,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from fsspec.implementations.local import LocalFileSystem
+
 from cluster import VERSION
-from cluster.commit import Target, read_manifests
+from cluster.commit import Target, discard, read_manifests, tidy
 from cluster.errors import ConfigError, HeadraceError
 from cluster.plan import Plan, PlannedStep
 from cluster.progress import Progress
@@ -81,6 +83,9 @@ def prepare(plan: Plan, output: str, options: Options) -> Folder:
     """Check that `output` can take this run, and clear it if `fresh`. Raises `ConfigError` with every difference."""
     filesystem, path = locate(output)
     folder = Folder(address(filesystem, path))
+    if not isinstance(filesystem, LocalFileSystem) and any(sign in path for sign in "*?["):
+        # fsspec deletes and reads by pattern there: clearing `out[1]` would clear `out1`.
+        raise ConfigError(f"output {output}: an address with *, ? or [ may name many places")
     try:
         there = {name: _step_json(folder, name) for name in folder.folders()}
         strangers = [name for name in folder.names() if name not in OURS]
@@ -88,12 +93,15 @@ def prepare(plan: Plan, output: str, options: Options) -> Folder:
         raise
     except Exception as error:
         raise ConfigError(f"output {output}: cannot be read: {type(error).__name__}: {error}") from error
-    strangers += [f"{name}/" for name, step in there.items() if step is None]
+    for name, step in there.items():
+        inside = folder.below(name)
+        if step is None and (inside.names() or inside.folders()):  # empty ones are what a killed run may leave
+            strangers.append(f"{name}/")
     if strangers:
         raise ConfigError(f"output {output}: holds files that are not headrace's: {', '.join(sorted(strangers)[:5])}")
     if options.fresh:
         for name in there:
-            folder.below(name).clear()
+            discard(folder.below(name))
         folder.delete(*OURS)
     else:
         faults = _differences(plan, there)
@@ -142,9 +150,11 @@ def run_totals(recipe: str, status: str, final: str, seconds: float, steps: list
 
 
 def shards_after(folder: Folder, upstream: str) -> list[Shard]:
-    """One shard for each committed shard of an earlier step, of the same name."""
+    """One shard for each committed shard of an earlier step, of the same name; none for a replay without rows."""
     shards = []
     for name, manifest in sorted(read_manifests(folder.below(upstream)).items()):
+        if "replays" in manifest.source and not manifest.counts.out:
+            continue
         data = next(file for file in manifest.files if file.path.startswith("data/"))
         filesystem, path = locate(f"{folder.url}/{upstream}/{data.path}")
         uri = address(filesystem, path)
@@ -155,8 +165,11 @@ def shards_after(folder: Folder, upstream: str) -> list[Shard]:
 def _run_step(plan: Plan, planned: PlannedStep, target: Target, runner: Runner, options: Options) -> None:
     after, folder = planned.step.after, Folder(target.url.rpartition("/")[0])
     shards = shards_after(folder, after) if after else list(plan.shards)
+    if planned.step.shuffle is not None and _judged_other_rows(target, shards):
+        discard(target.folder)
     target.folder.put("step.json", _describe(plan, planned))
-    for part in ("data", "removed", "dead", "manifests", "shuffle/rows", "shuffle/verdicts"):
+    folder.sweep("")
+    for part in ("", "data", "removed", "dead", "manifests", "shuffle/rows", "shuffle/verdicts"):
         target.folder.sweep(part)
     done = read_manifests(target.folder)
     todo = [shard for shard in shards if shard.name not in done]
@@ -175,6 +188,14 @@ def _run_step(plan: Plan, planned: PlannedStep, target: Target, runner: Runner, 
         if todo:
             runner.run_shards(planned, target, todo, progress)
         progress.judge_end()
+    tidy(target.folder)
+
+
+def _judged_other_rows(target: Target, shards: list[Shard]) -> bool:
+    """True if the verdicts that are there do not know all `shards`: a replay has brought rows back since."""
+    there = target.folder.names("shuffle/rows")
+    judged = bool(target.folder.names("shuffle/verdicts") or target.folder.names("manifests"))
+    return judged and any(Scatter(shard, 1).name not in there for shard in shards)
 
 
 def _run_shuffle(planned: PlannedStep, folder: Folder, target: Target, runner: Runner, shards: list[Shard]) -> None:
@@ -215,7 +236,8 @@ def _step_json(folder: Folder, name: str) -> dict[str, Any] | None:
         return None
     except ValueError as error:
         raise ConfigError(f"{folder.url}/{name}/step.json: not JSON: {error}") from error
-    return dict(found)
+    ours = isinstance(found, dict) and {"recipe", "fingerprint", "identity", "inputs"} <= found.keys()
+    return found if ours else None
 
 
 def _differences(plan: Plan, there: dict[str, dict[str, Any] | None]) -> list[str]:
@@ -228,17 +250,23 @@ def _differences(plan: Plan, there: dict[str, dict[str, Any] | None]) -> list[st
         if name not in steps or found["recipe"] != plan.recipe.name:
             faults.append(f"  step {name} of recipe {found['recipe']}")
         elif found["fingerprint"] != steps[name].fingerprint:
-            faults += _step_differences(plan, steps[name], found)
+            lines = _step_differences(plan, steps[name], found)
+            upstream = steps[name].step.after
+            before = there.get(upstream) if upstream else None
+            explained = before is not None and before["fingerprint"] != steps[str(upstream)].fingerprint
+            if not lines and not explained:
+                lines = [f"  step {name} was made from another {upstream or 'input'}"]
+            faults += lines
     return faults
 
 
 def _step_differences(plan: Plan, planned: PlannedStep, found: dict[str, Any]) -> list[str]:
+    """What differs within a step; nothing when only what it was made from does."""
     lines = []
     was, now = found["identity"], planned.identity
     if was["layout"] != now["layout"]:
         lines.append(f"  step {planned.name}: layout version was {was['layout']}, is {now['layout']}")
-    before = {part["stage"]: part for part in [was["source"], was["shuffle"], *was["stages"]] if part}
-    after = {part["stage"]: part for part in [now["source"], now["shuffle"], *now["stages"]] if part}
+    before, after = _parts(was), _parts(now)
     for path in [*before, *(p for p in after if p not in before)]:
         short = path.rpartition(".")[2]
         if path not in after or path not in before:
@@ -260,4 +288,13 @@ def _step_differences(plan: Plan, planned: PlannedStep, found: dict[str, Any]) -
                 lines.append(f"  input {uri} has changed: {old_files[uri]} then, {new_files[uri]} now")
     if not lines and [s["stage"] for s in was["stages"]] != [s["stage"] for s in now["stages"]]:
         lines.append(f"  step {planned.name}: its stages stand in another order")
-    return lines or ([] if planned.step.after else [f"  step {planned.name}: fingerprint {found['fingerprint']}"])
+    return lines
+
+
+def _parts(identity: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Source, shuffle and stages by class path; the second of a kind as `path (2)`."""
+    parts: dict[str, dict[str, Any]] = {}
+    for part in filter(None, [identity["source"], identity["shuffle"], *identity["stages"]]):
+        number = 1 + sum(other["stage"] == part["stage"] for other in parts.values())
+        parts[part["stage"] if number == 1 else f"{part['stage']} ({number})"] = part
+    return parts

@@ -104,7 +104,7 @@ def join_verdicts(shuffle: Shuffle, table: pa.Table, verdicts: pa.Table, first_r
 
 def _scatter(shuffle: Shuffle, folder: Folder, task: Scatter) -> None:
     with open_input(task.shard.piece.uri) as file:
-        table = pq.read_table(file, columns=shuffle.reads.names)
+        table = pq.read_table(file, columns=list(dict.fromkeys([*shuffle.reads.names, shuffle.key])))
     n = table.num_rows
     part = _partition_of(table.column(shuffle.key).combine_chunks(), task.partitions)
     table = table.append_column(SHARD, pa.repeat(pa.scalar(task.shard.name), n))

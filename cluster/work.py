@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from cluster.chain import Batch, Chain, killed_row
 from cluster.commit import ShardWriter, Target
-from cluster.errors import HeadraceError
+from cluster.errors import HeadraceError, RunError
 from cluster.metrics import cpu_seconds
 from cluster.plan import PlannedStep
 from cluster.shards import Shard
@@ -145,6 +145,12 @@ def read_shard(opened: Opened, target: Target, shard: Shard) -> Iterator[tuple[i
     number = first_row = 0
     with open_input(shard.piece.uri) as file:
         for item in opened.read(file, shard.piece):
+            if isinstance(item, Unreadable) and opened.planned.step.after is not None:
+                # Not a broken piece of the web: these are rows that were counted as kept.
+                raise RunError(
+                    f"step {opened.planned.name}: {shard.piece.uri} cannot be read: {item.error}\n"
+                    f"step {opened.planned.step.after} wrote it: delete its manifest, and a run makes it again"
+                )
             if isinstance(item, pa.Table) and shuffle is not None and verdicts is not None:
                 rows = item.num_rows
                 item = join_verdicts(shuffle, item, verdicts, first_row)  # noqa: PLW2901

@@ -58,6 +58,8 @@ def run_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of `run` and `submit`: the command line first, then --config, then defaults. All faults at once."""
     options = {**DEFAULTS, **_merged(arguments)}
     faults = []
+    if not options["input"]:
+        faults.append("no input: give --input")
     if not options["output"]:
         faults.append("no output: give --output")
     if not 0 <= options["max_dead"] <= 1:
@@ -91,12 +93,15 @@ def runner_of(options: dict[str, Any]) -> Runner:
 def plan_command(arguments: argparse.Namespace) -> int:
     from pipelines.estimate import describe, estimate  # noqa: PLC0415 - only this command needs it
 
-    plan = plan_of({**DEFAULTS, **_merged(arguments)})
+    options = {**DEFAULTS, **_merged(arguments)}
+    numbers = {"--sample": arguments.sample, "--workers": options["workers"]}
+    faults = [f"{name} should be at least 1, got {n}" for name, n in numbers.items() if n is not None and n < 1]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    plan = plan_of(options)
     found = describe(plan)
     if arguments.sample is not None:
-        if arguments.sample < 1:
-            raise ConfigError(f"--sample should be at least 1, got {arguments.sample}")
-        found["estimate"] = estimate(plan, arguments.sample, arguments.workers or 1)
+        found["estimate"] = estimate(plan, arguments.sample, options["workers"] or 1)
     if arguments.json:
         print(json.dumps(found))
     else:

@@ -23,18 +23,32 @@ def read_config(path: str) -> dict[str, Any]:
         "fresh": (bool,), "max_dead": (int, float), "removed_text": (bool,), "json": (bool,),
     }  # fmt: skip
     for key, kind in kinds.items():
-        if key in data and not isinstance(data[key], kind):
+        if key in data and (not isinstance(data[key], kind) or (isinstance(data[key], bool) and bool not in kind)):
             wanted = " or ".join(t.__name__ for t in kind)
             faults.append(f"{path}: {key!r} should be {wanted}, found {data[key]!r}")
     if data.get("runner") not in (None, "local", "ray"):
         faults.append(f"{path}: 'runner' should be local or ray, found {data['runner']!r}")
-    settings = data.get("set")
-    for stage, values in settings.items() if isinstance(settings, dict) else ():
-        if not isinstance(values, dict):
-            faults.append(f"{path}: set.{stage} should be a mapping of settings, found {values!r}")
+    urls = data.get("input", "given elsewhere")
+    if isinstance(urls, list) and not (urls and all(isinstance(url, str) for url in urls)):
+        faults.append(f"{path}: 'input' should be text or a list of texts, found {urls!r}")
+    if isinstance(data.get("set"), dict):
+        faults += [f"{path}: {fault}" for fault in _set_faults(data["set"])]
     if faults:
         raise ConfigError("\n".join(faults))
     return data
+
+
+def _set_faults(settings: dict[Any, Any]) -> list[str]:
+    faults = []
+    for stage, values in settings.items():
+        if not isinstance(stage, str):
+            faults.append(f"set.{stage} should be named by a stage or a step")
+        elif not isinstance(values, dict):
+            faults.append(f"set.{stage} should be a mapping of settings, found {values!r}")
+        else:
+            wrong = [name for name in values if not isinstance(name, str)]
+            faults += [f"set.{stage}.{name} should be the name of a setting" for name in wrong]
+    return faults
 
 
 def parse_sets(sets: list[str]) -> dict[str, dict[str, Any]]:
@@ -60,8 +74,9 @@ def configure(recipe: Recipe, settings: dict[str, dict[str, Any]]) -> Recipe:
     """`recipe` with settings changed by stage or by step name; one `ConfigError` with every fault."""
     steps = {step.name: step for step in recipe.steps}
     stages = sorted({name_of(part) for step in recipe.steps for part in step.parts})
+    known = ", ".join([*steps, *stages])
     faults = [
-        f"recipe {recipe.name} has no stage or step {name!r}{nearest(name, [*stages, *steps])}"
+        f"recipe {recipe.name} has no stage or step {name!r}{nearest(name, [*stages, *steps]) or f'; it has {known}'}"
         for name in settings
         if name not in stages and name not in steps
     ]
@@ -71,8 +86,8 @@ def configure(recipe: Recipe, settings: dict[str, dict[str, Any]]) -> Recipe:
         for setting, value in settings.get(step.name, {}).items():
             holders = [name_of(part) for part in step.parts if setting in setting_names(type(part))]
             if not holders:
-                known = sorted({s for part in step.parts for s in setting_names(type(part))})
-                faults.append(f"step {step.name} has no setting {setting!r}{nearest(setting, known)}")
+                there = sorted({s for part in step.parts for s in setting_names(type(part))})
+                faults.append(f"step {step.name} has no setting {setting!r}{nearest(setting, there)}")
             for holder in holders:
                 mine.setdefault(holder, {})[setting] = value
         result, wrong = change(step, mine)

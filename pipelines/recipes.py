@@ -16,11 +16,13 @@ from typing import Any
 import yaml
 
 from cluster.errors import ConfigError
-from cluster.recipe import Recipe, Step, build
+from cluster.recipe import Recipe, Shuffle, Step, build
 from schemas.check import nearest
+from stages.stage import Source, Stage
 
 # Module and function of each recipe; imported when asked for, since a recipe imports its stages.
 RECIPES = {"web": "pipelines.web:web"}
+KINDS: dict[str, Any] = {"stage": Stage, "source": Source, "shuffle": Shuffle}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -82,22 +84,31 @@ def _step_of(data: Any, where: str) -> tuple[Step | None, list[str]]:
     if not isinstance(stages, list):
         faults.append(f"{where}: 'stages' should be a list, found {stages!r}")
         stages = []
+    after = data.get("after")
+    if after is not None and not isinstance(after, str):
+        faults.append(f"{where}: 'after' should name an earlier step, found {after!r}")
     parts: list[Any] = []
-    for part in (data.get("source"), data.get("shuffle"), *stages):
+    kinds = ["source", "shuffle", *["stage"] * len(stages)]
+    for kind, part in zip(kinds, (data.get("source"), data.get("shuffle"), *stages), strict=True):
         try:
-            parts.append(None if part is None else _part_of(part))
+            parts.append(None if part is None and kind != "stage" else _part_of(part, kind))
         except ConfigError as error:
             faults += [f"{where}: {line}" for line in str(error).splitlines()]
     if data.get("source") is None:
         faults.append(f"{where}: 'source' is missing")
     if faults:
         return None, faults
-    return Step(str(name), parts[0], tuple(parts[2:]), data.get("after"), parts[1]), []
+    return Step(str(name), parts[0], tuple(parts[2:]), after, parts[1]), []
 
 
-def _part_of(data: Any) -> Any:
+def _part_of(data: Any, kind: str) -> Any:
     if isinstance(data, str):
-        return build(data, {})
+        data = {"stage": data}
     if not isinstance(data, dict) or not isinstance(data.get("stage"), str):
         raise ConfigError(f"expected {{stage: dotted.path.Class, setting: value ...}}, found {data!r}")
-    return build(data["stage"], {key: value for key, value in data.items() if key != "stage"})
+    part = build(data["stage"], {key: value for key, value in data.items() if key != "stage"})
+    if not isinstance(part, KINDS[kind]):
+        found = next((f"a {name}" for name, shape in KINDS.items() if isinstance(part, shape)), None)
+        is_ = f"{found}, expected a {kind}" if found else f"neither {', '.join([*KINDS][:-1])} nor {[*KINDS][-1]}"
+        raise ConfigError(f"{data['stage']} is {is_}")
+    return part

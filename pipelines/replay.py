@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cluster.chain import Chain
-from cluster.commit import ShardWriter, Target, committed_files, read_manifests
+from cluster.commit import ShardWriter, Target, committed_files, discard, read_manifests
 from cluster.errors import ConfigError
 from cluster.metrics import cpu_seconds
 from cluster.recipe import restore
@@ -34,19 +34,18 @@ def replay(output: str) -> dict[str, Any]:
     steps = steps_in_order(folder)
     if not steps:
         raise ConfigError(f"{output}: no run of headrace is there")
+    result = json.loads(folder.get("run.json")) if folder.exists("run.json") else None
+    folder.delete("run.json")  # until all steps have the rows, the run is not whole
     found: list[dict[str, Any]] = []
     stale: list[str] = []
     for name in steps:
         upstream = json.loads(folder.get(f"{name}/step.json"))["upstream"]
-        if upstream in stale or any(s["step"] == upstream and s["dead_before"] > s["dead"] for s in found):
-            folder.below(name).clear()
+        if upstream in stale or (upstream in steps and _lacks_rows(folder.below(name), folder.below(upstream))):
+            discard(folder.below(name))
             stale.append(name)
         else:
             found.append(_replay_step(folder, name))
-    if stale:
-        folder.delete("run.json")  # the run is not whole any more
-    elif folder.exists("run.json"):
-        result = json.loads(folder.get("run.json"))
+    if result is not None and not stale:
         seconds = {step["name"]: step["seconds"] for step in result["steps"]}
         totals = [step_totals(Target(f"{folder.url}/{name}"), name, seconds[name]) for name in steps if name in seconds]
         result = run_totals(result["recipe"], result["status"], result["final"], result["seconds"], totals)
@@ -67,6 +66,15 @@ def as_text(found: dict[str, Any]) -> str:
             f"steps {', '.join(found['to_run_again'])} had no such rows and were taken away: run the recipe again"
         )
     return "\n".join(lines)
+
+
+def _lacks_rows(folder: Folder, upstream: Folder) -> bool:
+    """True if a replay of `upstream` brought rows back that the step in `folder` has not had, in whichever call."""
+    had = read_manifests(folder)
+    return any(
+        "replays" in manifest.source and manifest.counts.out and shard not in had
+        for shard, manifest in read_manifests(upstream).items()
+    )
 
 
 def _replay_step(folder: Folder, name: str) -> dict[str, Any]:

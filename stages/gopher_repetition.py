@@ -5,13 +5,14 @@
     ... of characters in lines    0.20     top 4-gram                            0.16
     ... in paragraphs             0.20     duplicate 5- .. 10-gram characters    0.15 0.14 0.13 0.12 0.11 0.10
 
-Every share is of the characters of the text as it is. Most texts are far from the n-gram thresholds: a bound that costs
-one pass decides those for all n, and only the rest is counted.
+Every share is of the characters of the text as it is. Most texts are far from the n-gram thresholds and most words are
+in no repetition: what is counted is bounded, or narrowed to the words that matter, in one pass for all n.
 """
 
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import sub
@@ -88,10 +89,12 @@ class GopherRepetition:
             return None
         joined = "".join(words)
         starts = [0, *accumulate(map(len, words))]
-        suspects = _suspects(joined, starts, min(n for n, _ in self.dup_n_grams))
+        candidates: Sequence[int] = range(len(words))
+        last = 0
         for n, share in self.dup_n_grams:
-            bound = sum(starts[i + n] - starts[i] for i in suspects if i + n < len(starts))
-            if bound / len(text) > share and repeated_n_gram_chars(joined, starts, n) / len(text) > share:
+            candidates = narrow(joined, starts, n, candidates if n >= last else range(len(words)))
+            last = n
+            if repeated_n_gram_chars(joined, starts, n, candidates) / len(text) > share:
                 return f"duplicated_{n}_n_grams"
         return None
 
@@ -105,21 +108,23 @@ def top_n_gram_chars(words: list[str], n: int) -> int:
     return (sum(map(len, gram)) + n - 1) * count
 
 
-def repeated_n_gram_chars(joined: str, starts: Sequence[int], n: int) -> int:
+def repeated_n_gram_chars(joined: str, starts: Sequence[int], n: int, candidates: Iterable[int]) -> int:
     """Characters of n-grams met before. The scan goes on behind an n-gram it knows, and by one word otherwise.
 
     Word i is `joined[starts[i]:starts[i + 1]]`. N-grams are compared without the gaps between their words.
+    `candidates` are the words, in order, at which an n-gram begins: all, or those where one may begin that comes twice.
     """
     known: set[str] = set()
-    chars = i = 0
-    while i + n < len(starts):
+    chars = next_word = 0
+    for i in candidates:
+        if i < next_word:
+            continue
         gram = joined[starts[i] : starts[i + n]]
         if gram in known:
             chars += len(gram)
-            i += n
+            next_word = i + n
         else:
             known.add(gram)
-            i += 1
     return chars
 
 
@@ -135,18 +140,14 @@ class _TopBound:
         return n * self._chars + (n - 1) * self._count
 
 
-def _suspects(joined: str, starts: list[int], n: int) -> list[int]:
-    """The words at which an n-gram (or a longer one) may be one met before.
+def narrow(joined: str, starts: list[int], n: int, candidates: Sequence[int]) -> list[int]:
+    """The words among `candidates` at which an n-gram, or a longer one, may begin that comes twice.
 
-    All n-grams have at least `size` characters: where one comes again, its first `size` characters come again.
+    None has fewer than `size` characters, so that one that comes twice has its first `size` characters come twice.
     """
-    size = min(map(sub, starts[n:], starts), default=0)
-    known: set[str] = set()
-    suspects = []
-    for i, start in enumerate(starts[:-n]):
-        key = joined[start : start + size]
-        if key in known:
-            suspects.append(i)
-        else:
-            known.add(key)
-    return suspects
+    begins = [starts[i] for i in candidates[: bisect_left(candidates, len(starts) - n)]]
+    ends = [starts[i + n] for i in candidates[: len(begins)]]
+    size = min(map(sub, ends, begins), default=0)
+    keys = [joined[begin : begin + size] for begin in begins]
+    counts = Counter(keys)
+    return [i for i, key in zip(candidates, keys, strict=False) if counts[key] > 1]

@@ -15,6 +15,7 @@ class KeepFirst:
 
     Rows with the same `key` are one cluster. The one with the smallest id stays: an arbitrary choice, and the same one
     whatever way the input is ordered or cut into shards. `duplicate_of` of the others is its id.
+    Where several rows have that very id (files that overlap), the first of them by (shard, row) stays.
     """
 
     key: str = c.CONTENT_HASH.name
@@ -28,13 +29,14 @@ class KeepFirst:
         rows = pl.from_arrow(table)
         assert isinstance(rows, pl.DataFrame)
         first = pl.col("id").min().over(self.key)
+        stays = (pl.col("id") == pl.col("first")) & pl.struct(self.key, "id").is_first_distinct()
         verdicts = (
             rows.with_columns(cluster_size=pl.len().over(self.key).cast(pl.Int64), first=first)
             .filter(pl.col("cluster_size") > 1)
             .select(
                 "shard",
                 "row",
-                pl.when(pl.col("id") != pl.col("first")).then("first").alias(c.DUPLICATE_OF.name),
+                pl.when(~stays).then("first").alias(c.DUPLICATE_OF.name),
                 c.CLUSTER_SIZE.name,
             )
         )

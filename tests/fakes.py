@@ -129,6 +129,19 @@ class FailRow:
 
 
 @dataclass(frozen=True)
+class Loses:
+    """Breaks the contract: the first row of each table is gone."""
+
+    reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
+    adds: ClassVar[pa.Schema] = pa.schema([])
+    rows: ClassVar[Rows] = "same"
+    resources: ClassVar[Resources] = Resources(memory_gb=0.5)
+
+    def open(self) -> Transform:
+        return lambda table: table.slice(1)
+
+
+@dataclass(frozen=True)
 class Twice:
     """One row to two: the row, and a copy that names it as its parent."""
 

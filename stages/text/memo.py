@@ -6,8 +6,8 @@ from typing import Any, Generic, TypeVar
 
 V = TypeVar("V")
 
-MAX_ENTRIES = 500_000
-MAX_BYTES = 128 << 20
+MAX_ENTRIES = 250_000
+MAX_BYTES = 64 << 20
 MAX_KEY = 64  # code points; a longer chunk (an address, a line of Chinese) hardly ever comes twice
 
 

@@ -38,6 +38,7 @@ class Splitter:
         self._stops = stops
         self._phrases = rules.phrases
         self._words: Memo[tuple[str, ...]] = Memo(self._split)
+        self._cut: Memo[tuple[str, ...]] = Memo(rules.cut)
         self._effects: Memo[Effect | None] = Memo(self._effect)
 
     def words(self, text: str) -> list[str]:
@@ -91,8 +92,7 @@ class Splitter:
         start = 0
         for i, piece in enumerate(_SPACE.split(text)):
             if i % 2 == 0:
-                words = self._words[piece] if piece else ()
-                tokens += place(self._rules.cut(piece) if words == (TIED,) else words, start)
+                tokens += place(self._cut[piece], start)
             elif tokens and piece[0] == " ":
                 tokens += [(piece[1:], start + 1)] if len(piece) > 1 else []
             else:
@@ -142,7 +142,7 @@ def check_language(language: str) -> None:
         package = NEEDS_PACKAGE[language]
         raise ValueError(f"language {language!r}: spaCy needs the package {package} for its words; {way_out}")
     if language != ANY_SCRIPT and language not in _spacy_languages():
-        hint = nearest(language, sorted(_spacy_languages()))
+        hint = nearest(language.lower(), sorted(_spacy_languages()))
         raise ValueError(f"language {language!r}: spaCy has no word rules for it{hint}; {way_out}")
 
 

@@ -12,7 +12,7 @@ from cluster.plan import make_plan
 from cluster.recipe import Recipe, Step
 from cluster.run import Options, Runner, run
 from cluster.shards import list_inputs
-from tests.fakes import CrashOn, DropWith, FailRow, OnGpu, ReadLines, Twice, Upper
+from tests.fakes import CrashOn, DropWith, FailRow, Loses, OnGpu, ReadLines, Twice, Upper
 
 
 def make_runner(name: str) -> Runner:
@@ -124,12 +124,6 @@ def test_shard_without_manifest_is_done_again_and_leaves_nothing_stale(tmp_path:
 
 
 def test_broken_contract_fails_the_run(tmp_path: Path, runner_name: str) -> None:
-    class Loses(Upper):
-        def open(self) -> Any:
-            return lambda table: table.slice(1)
-
-    if runner_name == "ray":
-        pytest.skip("a class in a function cannot be found by its path on a worker")
     with pytest.raises(RunError, match=r"Loses broke its contract: it returned other rows \(or|than"):
         go(tmp_path, runner_name, {"a.txt": "a\nb\n"}, Loses())
 

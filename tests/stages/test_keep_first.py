@@ -1,4 +1,4 @@
-"""Of the rows with one hash the first by (shard, row) stays."""
+"""Of the rows with one hash the one with the smallest id stays, wherever it was read."""
 
 import pyarrow as pa
 
@@ -21,6 +21,21 @@ def test_first_row_stays_and_the_others_name_it() -> None:
         {"shard": "s", "row": 2, "duplicate_of": "1", "cluster_size": 3},
         {"shard": "t", "row": 0, "duplicate_of": "1", "cluster_size": 3},
     ]
+
+
+def test_smallest_id_stays_wherever_its_row_is() -> None:
+    assert reduce(("3", A, "s", 0), ("1", A, "t", 0), ("2", A, "t", 7)) == [
+        {"shard": "s", "row": 0, "duplicate_of": "1", "cluster_size": 3},
+        {"shard": "t", "row": 0, "duplicate_of": None, "cluster_size": 3},
+        {"shard": "t", "row": 7, "duplicate_of": "1", "cluster_size": 3},
+    ]
+
+
+def test_of_rows_with_one_id_the_first_stays() -> None:
+    verdicts = reduce(("2", A, "s", 0), ("1", A, "s", 1), ("1", A, "t", 0), ("1", B, "t", 1), ("1", B, "t", 2))
+    assert [(v["shard"], v["row"], v["duplicate_of"]) for v in verdicts] == [
+        ("s", 0, "1"), ("s", 1, None), ("t", 0, "1"), ("t", 1, None), ("t", 2, "1"),
+    ]  # fmt: skip
 
 
 def test_rows_that_are_alone_get_no_verdict() -> None:

@@ -1,0 +1,68 @@
+"""CPU time counts this process and what it started; memory is what is resident now."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cluster import metrics
+from cluster.metrics import cpu_seconds
+
+BURN = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass\n"
+
+
+def burn(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_own_cpu_time_is_counted() -> None:
+    before = cpu_seconds()
+    burn(0.1)
+    assert 0.08 <= cpu_seconds() - before <= 0.5
+
+
+def test_waiting_is_not_counted() -> None:
+    before = cpu_seconds()
+    subprocess.run([sys.executable, "-S", "-c", "import select; select.select([], [], [], 0.3)"], check=True)
+    assert cpu_seconds() - before < 0.25
+
+
+def test_children_are_counted_while_they_live_and_when_they_are_gone() -> None:
+    before = cpu_seconds()
+    code = BURN + "print('burnt', flush=True)\ninput()\n"
+    child = subprocess.Popen(
+        [sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "burnt\n"
+    alive = cpu_seconds() - before
+    child.communicate("\n")
+    assert alive >= 0.18
+    assert cpu_seconds() - before >= alive - 0.02
+
+
+@pytest.mark.parametrize("children", ["own", "none"])
+def test_process_that_is_gone_counts_nothing(children: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = subprocess.Popen([sys.executable, "-S", "-c", "pass"])
+    child.wait()
+    monkeypatch.setattr(metrics, "_children", lambda pid: [] if children == "none" else [child.pid])
+    assert metrics._tree(child.pid) == 0.0
+    assert cpu_seconds() > 0.0
+
+
+def test_children_are_found_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_tasks(path: object = ".") -> list[str]:
+        if str(path).endswith("/task"):
+            raise FileNotFoundError(path)
+        return found(path)  # type: ignore[call-overload, no-any-return]
+
+    found = os.listdir
+    monkeypatch.setattr(os, "listdir", without_tasks)
+    child = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)
+    assert child.pid in metrics._children(os.getpid())
+    child.communicate(b"\n")
+    assert metrics._tree_portable(os.getpid()) > 0.0

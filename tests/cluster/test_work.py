@@ -1,0 +1,155 @@
+"""One shard from its file to its commit, told in reports; and the same shard row by row, when a worker died at it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.chain import Chain
+from cluster.commit import Target, read_manifests
+from cluster.errors import AccountError
+from cluster.plan import Plan
+from cluster.work import Careful, Opened, RowNext, TableDone, careful_apply, causes_of_death, run_shard
+from schemas.manifest import Counts, Manifest
+from tests.fakes import LINES, CrashOn, DropWith, ReadLines, Twice, Upper
+from tests.runs import one_step, plan_over, rows, texts, write
+
+LINES_IN = "a\nb\nspam\nc\n!drop\nbad\n!bad\nd\ne\nf\n"
+
+
+def go(
+    plan: Plan, out: Path, attempt: int = 1, careful: Careful = Careful(), number: int = 0  # noqa: B008 - frozen
+) -> list[Any]:
+    planned = plan.steps[0]
+    opened = Opened(planned, planned.step.stages)
+    return list(run_shard(opened, Target(str(out / planned.name)), plan.shards[number], attempt, careful))
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return plan_over(one_step(DropWith("spam"), CrashOn("bad"), Upper()), write(tmp_path / "in", {"a.txt": LINES_IN}))
+
+
+def test_reports_tell_each_table_and_end_in_the_manifest(plan: Plan, tmp_path: Path) -> None:
+    *tables, manifest = go(plan, tmp_path / "out")
+    assert [(t.table, t.counts, t.deaths) for t in tables] == [
+        (0, Counts(4, 0, 3, {"DropWith.spam": 1}), ()),
+        (1, Counts(4, 0, 2, {"ReadLines.rejected": 1}, dead=1), (("CrashOn: ValueError", 1),)),
+        (2, Counts(1, 0, 1), ()),
+    ]
+    assert [t.fraction for t in tables] == sorted(t.fraction for t in tables)
+    assert tables[-1].fraction == 1.0
+    assert manifest.counts == Counts(9, 0, 6, {"DropWith.spam": 1, "ReadLines.rejected": 1}, 1, 1)
+    assert sum((t.counts for t in tables), Counts(unreadable=1)) == manifest.counts
+
+
+def test_manifest_names_the_input_and_what_could_not_be_read(plan: Plan, tmp_path: Path) -> None:
+    manifest = go(plan, tmp_path / "out")[-1]
+    file = plan.inputs[0]
+    assert manifest.source == {"uri": file.uri, "start": 0, "stop": None, "size": file.size, "etag": file.etag}
+    assert manifest.unreadable == ((LINES_IN.index("!bad"), "bad line"),)
+    assert list(manifest.stages) == ["DropWith", "CrashOn", "Upper"]
+    assert (manifest.stages["CrashOn"].rows_in, manifest.stages["CrashOn"].rows_out) == (7, 6)
+    assert manifest.seconds >= manifest.stages["Upper"].seconds >= 0.0
+
+
+def test_attempt_is_recorded_with_dead_rows(plan: Plan, tmp_path: Path) -> None:
+    go(plan, tmp_path / "out", attempt=3)
+    assert [(row["text"], row["attempt"]) for row in rows(tmp_path / "out/only/dead")] == [("bad", 3)]
+
+
+def test_careful_table_goes_row_by_row_and_is_the_same(plan: Plan, tmp_path: Path) -> None:
+    whole = go(plan, tmp_path / "whole")
+    careful = go(plan, tmp_path / "careful", careful=Careful(table=1))
+    assert [r for r in careful if isinstance(r, RowNext)] == [RowNext(1, 0), RowNext(1, 1), RowNext(1, 2)]
+    assert [r for r in careful if isinstance(r, TableDone)] == whole[:-1]
+    for part in ("data", "removed"):
+        assert rows(tmp_path / f"careful/only/{part}") == rows(tmp_path / f"whole/only/{part}")
+
+
+def test_killers_are_dead_and_not_tried_again(plan: Plan, tmp_path: Path) -> None:
+    killers = ((0, 1, "worker died: SIGKILL"), (2, 0, "worker died: out of memory"))
+    reports = go(plan, tmp_path / "out", attempt=4, careful=Careful(table=2, killers=killers))
+    assert not [r for r in reports if isinstance(r, RowNext)]
+    dead = [(row["text"], row["stage"], row["error"]) for row in rows(tmp_path / "out/only/dead")]
+    assert dead == [
+        ("b", "DropWith", "worker died: SIGKILL"),
+        ("bad", "CrashOn", "ValueError: cannot take 'bad'"),
+        ("f", "DropWith", "worker died: out of memory"),
+    ]
+    assert texts(tmp_path / "out/only/data") == ["A", "C", "D", "E"]
+    assert reports[-1].counts.missing == 0
+
+
+def test_careful_batch_of_a_table_whose_rows_are_all_killers() -> None:
+    table = LINES.empty_table().from_pylist([{"id": "1", "source": "s", "text": "x"}], LINES)
+    (batch,) = careful_apply(Chain((Upper(),)), table, 0, 2, Careful(killers=((0, 0, "died"),)))
+    assert not isinstance(batch, RowNext)
+    assert (batch.kept.num_rows, batch.counts) == (0, Counts(dead=1))
+
+
+def test_shard_without_rows_is_committed(tmp_path: Path) -> None:
+    plan = plan_over(one_step(Upper()), write(tmp_path / "in", {"a.txt": "", "b.txt": "b\n"}))
+    (manifest,) = go(plan, tmp_path / "out", number=0)
+    assert manifest.counts == Counts()
+    assert texts(tmp_path / "out/only/data") == []
+
+
+def test_rows_that_are_made_close_the_account(tmp_path: Path) -> None:
+    plan = plan_over(one_step(Twice(), DropWith("b")), write(tmp_path / "in", {"a.txt": "a\nb\n"}))
+    manifest = go(plan, tmp_path / "out")[-1]
+    assert manifest.counts == Counts(2, 2, 2, {"DropWith.b": 2})
+    assert [row["parents"] is None for row in rows(tmp_path / "out/only/data")] == [True, False]
+
+
+def test_error_of_the_source_names_shard_and_step_and_leaves_nothing(tmp_path: Path) -> None:
+    class Tears(ReadLines):
+        def _read(self, file: Any, piece: Any) -> Any:
+            for number, table in enumerate(super()._read(file, piece)):
+                if number == 1 and torn:
+                    raise OSError("connection reset")
+                yield table
+
+    torn: list[int] = []
+    plan = plan_over(one_step(Upper(), source=Tears()), write(tmp_path / "in", {"a.txt": LINES_IN}))
+    torn.append(1)
+    with pytest.raises(OSError, match="connection reset") as caught:
+        go(plan, tmp_path / "out")
+    assert caught.value.__notes__ == [f"in step only, shard {plan.shards[0].name} ({plan.shards[0].piece.uri})"]
+    assert not list((tmp_path / "out").rglob("*.*"))
+
+
+def test_breach_of_the_contract_commits_nothing(tmp_path: Path) -> None:
+    class Loses(Upper):
+        def open(self) -> Any:
+            return lambda table: table.slice(1)
+
+    plan = plan_over(one_step(Loses()), write(tmp_path / "in", {"a.txt": "a\nb\n"}))
+    with pytest.raises(AccountError, match="Loses broke its contract"):
+        go(plan, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.*"))
+
+
+def test_reader_that_is_let_go_leaves_nothing(plan: Plan, tmp_path: Path) -> None:
+    planned = plan.steps[0]
+    target = Target(str(tmp_path / "out"))
+    reports = run_shard(Opened(planned, planned.step.stages), target, plan.shards[0], 1, Careful())
+    assert isinstance(next(reports), TableDone)
+    reports.close()  # type: ignore[attr-defined]
+    assert read_manifests(target.folder) == {}
+    assert not list((tmp_path / "out").rglob("*.*"))
+
+
+def test_same_shard_twice_is_the_same_to_the_row(plan: Plan, tmp_path: Path) -> None:
+    first, second = go(plan, tmp_path / "x")[-1], go(plan, tmp_path / "y")[-1]
+    assert isinstance(first, Manifest)
+    assert (first.files[0], first.counts, first.shard) == (second.files[0], second.counts, second.shard)
+    assert rows(tmp_path / "x/only/data") == rows(tmp_path / "y/only/data")
+
+
+def test_causes_of_death_are_stage_and_kind_of_error() -> None:
+    dead = Chain((CrashOn("b"),)).apply(
+        LINES.empty_table().from_pylist([{"id": str(i), "source": "s", "text": t} for i, t in enumerate("abb")], LINES)
+    ).dead
+    assert causes_of_death(dead) == (("CrashOn: ValueError", 2),)
+    assert causes_of_death([]) == ()
