@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-
 from datatrove.data import Document
 from datatrove.pipeline.filters import (
     C4QualityFilter,
@@ -36,7 +35,7 @@ from stages.language import Language
 from stages.read_warc import ReadWarc
 from stages.stage import Piece, Stage, Unreadable
 
-WARC = Path("../shared/data/pages-dev.warc.gz")
+WARC = Path(__file__).resolve().parents[2] / "shared" / "data" / "pages-dev.warc.gz"
 TABLE_ROWS = 256
 
 
@@ -171,9 +170,9 @@ def main() -> int:
     }
     for name, row in figures.items():
         print(
-            f"{name:17} {row['documents']} documents, {row['kept']} kept; agreement {row['agreement']:.2%}, with reason "
-            f"{row['reason_agreement']:.2%}; {row['docs_per_second']:.0f} a second, datatrove "
-            f"{row['datatrove_docs_per_second']:.0f}: {row['ratio']} times",
+            f"{name:17} {row['documents']} documents, {row['kept']} kept; agreement {row['agreement']:.2%}, "
+            f"with reason {row['reason_agreement']:.2%}; {row['docs_per_second']:.0f} documents a second, "
+            f"datatrove {row['datatrove_docs_per_second']:.0f}: {row['ratio']} times",
             file=sys.stderr,
         )
     sizes = pc.utf8_length(documents.column("text"))

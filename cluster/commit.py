@@ -163,7 +163,9 @@ class ShardWriter:
 def read_manifests(folder: Folder) -> dict[str, Manifest]:
     """The manifests of a step by shard name: what is committed. O(shards), many at once."""
     names = folder.names("manifests", ".json")
-    return {m.shard: m for name, data in folder.get_many(names).items() for m in [from_json(data, f"{folder.url}/{name}")]}
+    return {
+        m.shard: m for name, data in folder.get_many(names).items() for m in [from_json(data, f"{folder.url}/{name}")]
+    }
 
 
 def tidy(folder: Folder) -> None:

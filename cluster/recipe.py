@@ -122,7 +122,7 @@ def read_settings(cls: type, settings: dict[str, Any]) -> tuple[list[str], dict[
         try:
             values[name] = _as_type(value, hints[name])
         except (TypeError, ValueError, OverflowError):
-            faults.append(f"{cls.__name__}.{name} should be {_kind(hints[name])}, got {value!r}")
+            faults.append(f"{cls.__name__}.{name} should be {kind_of(hints[name])}, got {value!r}")
     return faults, values
 
 
@@ -159,8 +159,8 @@ def _nearest_module(name: str) -> str:
     return nearest(leaf, [module.name for module in pkgutil.iter_modules(beside) if module.name != leaf])
 
 
-def _kind(hint: Any) -> str:
-    """A declared type in words."""
+def kind_of(hint: Any) -> str:
+    """A setting's declared type in words."""
     if typing.get_origin(hint) is typing.Literal:
         return " or ".join(map(repr, typing.get_args(hint)))
     return str(hint) if typing.get_args(hint) else str(getattr(hint, "__name__", hint))

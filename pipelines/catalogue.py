@@ -4,10 +4,12 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import typing
 from collections.abc import Iterator
 
 import stages
 from cluster.errors import ConfigError
+from cluster.recipe import kind_of
 from pipelines.recipes import RECIPES, find_recipe
 from schemas.check import nearest
 from stages.stage import name_of
@@ -58,7 +60,7 @@ def _path(cls: type) -> str:
 
 
 def _settings(cls: type) -> list[str]:
-    lines = []
+    lines, hints = [], typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         if not field.init:
             continue
@@ -68,6 +70,5 @@ def _settings(cls: type) -> list[str]:
             default = repr(field.default_factory())
         else:
             default = "(must be given)"
-        kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
-        lines.append(f"    {field.name} = {default}  ({kind})")
+        lines.append(f"    {field.name} = {default}  ({kind_of(hints[field.name])})")
     return lines

@@ -122,5 +122,5 @@ def _replay_shard(target: Target, manifest: Manifest, path: str, stages: tuple[S
 
 def _next_name(shard: str) -> str:
     """`crawl-1a2b` -> `crawl-1a2b-replay-1` -> `crawl-1a2b-replay-2`."""
-    base, _, number = shard.rpartition("-replay-")
-    return f"{base}-replay-{int(number) + 1}" if base else f"{shard}-replay-1"
+    base, dash, number = shard.rpartition("-replay-")
+    return f"{base}-replay-{int(number) + 1}" if dash and number.isdecimal() else f"{shard}-replay-1"

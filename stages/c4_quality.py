@@ -32,9 +32,9 @@ class Cleaned(NamedTuple):
 class C4Quality:
     """Drops lines by their words, then pages with too few sentences left, with lorem ipsum or with a curly bracket.
 
-    A line falls to the first of: a word too long, no terminal punctuation, too few words (white space; citations such
-    as `[1]` and `[edit]` count, and are cut out), javascript, a policy's phrase. Lorem ipsum comes before javascript and
-    a bracket before policy, so that a bracket in a line that fell before it does not drop the page.
+    A line falls to the first of: a word too long, no terminal punctuation, too few words, javascript, the phrase of a
+    policy. Citations such as `[1]` and `[edit]` are cut out of it, but count as words. Lorem ipsum is looked for before
+    javascript, a bracket before a policy: one in a line that fell earlier does not drop the page.
     FineWeb leaves the rule of terminal punctuation out: `filter_no_terminal_punct` is False here, True in datatrove.
     -1 switches a number off. With `split_paragraph` False sentences take the place of lines.
 

@@ -118,7 +118,8 @@ def dataset(output: Path) -> dict[str, list[dict[str, Any]]]:
     for file in sorted(output.glob("*/*/[!.]*.parquet")):
         passing = ("traceback", "attempt")
         found[str(file.relative_to(output))] = [
-            {name: value for name, value in row.items() if name not in passing} for row in pq.read_table(file).to_pylist()
+            {name: value for name, value in row.items() if name not in passing}
+            for row in pq.read_table(file).to_pylist()
         ]
     return found
 

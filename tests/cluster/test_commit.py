@@ -31,9 +31,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
 
 def batch(*texts: str, start: int = 0) -> Batch:
     """Rows that passed, were dropped (spam) or died (bad), as a chain gives them."""
-    table = pa.table(
-        {"id": [f"{start + i}" for i in range(len(texts))], "text": texts}, pa.schema([c.ID, c.BODY])
-    )
+    table = pa.table({"id": [f"{start + i}" for i in range(len(texts))], "text": texts}, pa.schema([c.ID, c.BODY]))
     chain = Chain((DropWith("spam"), CrashOn("bad")))
     return chain.admit(table, "source").join(chain.apply(table))
 
@@ -186,7 +184,9 @@ def test_manifest_is_put_behind_all_files(target: Target, monkeypatch: pytest.Mo
     assert seen == [("manifests/s.json", ["data/s.parquet", "removed/s.parquet", "dead/s.parquet"])]
 
 
-def test_all_unreadable_pieces_are_counted_and_the_first_listed(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_unreadable_pieces_are_counted_and_the_first_listed(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(commit, "MAX_LISTED", 2)
     writer = ShardWriter(target, "s", SCHEMA)
     for offset in range(5):

@@ -35,7 +35,9 @@ class Killer:
         self._replacing, self._clear, self._delete = storage._replacing, Folder.clear, Folder.delete
         patch.setattr(storage, "_replacing", self.write)
         patch.setattr(Folder, "clear", lambda folder: self.change(lambda: self._clear(folder), folder))
-        patch.setattr(Folder, "delete", lambda folder, *names: self.change(lambda: self._delete(folder, *names), folder))
+        patch.setattr(
+            Folder, "delete", lambda folder, *names: self.change(lambda: self._delete(folder, *names), folder)
+        )
 
     def here(self, when: str) -> bool:
         if self.dead:

@@ -208,7 +208,11 @@ def test_changed_input_changes_every_step(lines: Path) -> None:
 def test_planned_step_travels_to_workers(lines: Path) -> None:
     (step, _) = plan_over(two_steps(DropWith("a")), lines).steps
     copy = pickle.loads(pickle.dumps(step))
-    assert (copy.fingerprint, copy.schema.metadata, copy.schema) == (step.fingerprint, step.schema.metadata, step.schema)
+    assert (copy.fingerprint, copy.schema.metadata, copy.schema) == (
+        step.fingerprint,
+        step.schema.metadata,
+        step.schema,
+    )
     assert len(pickle.dumps(step)) < 20_000
 
 

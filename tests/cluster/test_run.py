@@ -77,7 +77,12 @@ def test_step_json_says_what_the_step_is(source: Path, out: Path) -> None:
     plan = plan_over(two_steps(DropWith("spam")), source)
     run_local(plan, out)
     first, second = (json.loads((out / name / "step.json").read_text()) for name in ("filter", "dedup"))
-    assert (first["recipe"], first["step"], first["upstream"], second["upstream"]) == ("twice", "filter", None, "filter")
+    assert (first["recipe"], first["step"], first["upstream"], second["upstream"]) == (
+        "twice",
+        "filter",
+        None,
+        "filter",
+    )
     assert first["stages"] == ["DropWith", "ContentHash"]
     assert first["fingerprint"] == plan.steps[0].fingerprint
     assert [i["uri"].rpartition("/")[2] for i in first["inputs"]] == ["a.txt", "b.txt"]
@@ -339,7 +344,9 @@ def test_transient_error_costs_an_attempt(source: Path, out: Path, monkeypatch: 
     monkeypatch.setattr(Flaky, "failures", [1, 1])
     assert account(run_local(plan, out))[0]["out"] == 5
     monkeypatch.setattr(Flaky, "failures", [1, 1, 1])
-    with pytest.raises(ShardError, match=r"step only, shard a-.* \(file:.*a.txt\): OSError: connection reset \(attempt 3"):
+    with pytest.raises(
+        ShardError, match=r"step only, shard a-.* \(file:.*a.txt\): OSError: connection reset \(attempt 3"
+    ):
         run_local(plan, out, fresh=True)
 
 
@@ -395,7 +402,9 @@ def test_run_in_memory_is_the_run_on_disk(source: Path, out: Path) -> None:
 
 
 def test_output_whose_address_would_name_many_places_is_refused(source: Path) -> None:
-    with pytest.raises(ConfigError, match=r"output memory://out\[1\]: an address with \*, \? or \[ may name many places"):
+    with pytest.raises(
+        ConfigError, match=r"output memory://out\[1\]: an address with \*, \? or \[ may name many places"
+    ):
         run_local(plan_over(one_step(), source), "memory://out[1]")
 
 
@@ -409,7 +418,9 @@ def test_names_may_be_of_any_script_and_alike(tmp_path: Path, out: Path) -> None
 
 
 def test_file_without_rows_among_others_is_a_shard_of_every_step(tmp_path: Path, out: Path) -> None:
-    plan = plan_over(two_steps(DropWith("all")), write(tmp_path / "in", {"a.txt": "", "b.txt": "all\nall\n", "c.txt": "c\n"}))
+    plan = plan_over(
+        two_steps(DropWith("all")), write(tmp_path / "in", {"a.txt": "", "b.txt": "all\nall\n", "c.txt": "c\n"})
+    )
     assert [(s["shards"], s["out"]) for s in run_local(plan, out)["steps"]] == [(3, 1), (3, 1)]
 
 

@@ -188,7 +188,9 @@ def test_partition_is_the_hash_modulo_their_number() -> None:
 
 
 def test_random_keys_spread_evenly() -> None:
-    keys = pa.array([r.tobytes() for r in np.random.default_rng(0).integers(0, 256, (8000, 16), np.uint8)], pa.binary(16))
+    keys = pa.array(
+        [r.tobytes() for r in np.random.default_rng(0).integers(0, 256, (8000, 16), np.uint8)], pa.binary(16)
+    )
     assert np.bincount(_partition_of(keys, 8)).min() > 900
 
 

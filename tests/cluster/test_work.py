@@ -18,7 +18,11 @@ LINES_IN = "a\nb\nspam\nc\n!drop\nbad\n!bad\nd\ne\nf\n"
 
 
 def go(
-    plan: Plan, out: Path, attempt: int = 1, careful: Careful = Careful(), number: int = 0  # noqa: B008 - frozen
+    plan: Plan,
+    out: Path,
+    attempt: int = 1,
+    careful: Careful = Careful(),
+    number: int = 0,  # noqa: B008 - frozen
 ) -> list[Any]:
     planned = plan.steps[0]
     opened = Opened(planned, planned.step.stages)
@@ -148,8 +152,14 @@ def test_same_shard_twice_is_the_same_to_the_row(plan: Plan, tmp_path: Path) -> 
 
 
 def test_causes_of_death_are_stage_and_kind_of_error() -> None:
-    dead = Chain((CrashOn("b"),)).apply(
-        LINES.empty_table().from_pylist([{"id": str(i), "source": "s", "text": t} for i, t in enumerate("abb")], LINES)
-    ).dead
+    dead = (
+        Chain((CrashOn("b"),))
+        .apply(
+            LINES.empty_table().from_pylist(
+                [{"id": str(i), "source": "s", "text": t} for i, t in enumerate("abb")], LINES
+            )
+        )
+        .dead
+    )
     assert causes_of_death(dead) == (("CrashOn: ValueError", 2),)
     assert causes_of_death([]) == ()

@@ -77,7 +77,9 @@ def test_second_run_goes_on_with_the_first(cli: Cli) -> None:
 
 
 def test_settings_from_the_line_go_before_those_from_the_file(cli: Cli) -> None:
-    write(cli.folder, {"run.yaml": "input: in\noutput: elsewhere\nset: {DropWith: {word: b}, ReadLines: {table_rows: 2}}"})
+    write(
+        cli.folder, {"run.yaml": "input: in\noutput: elsewhere\nset: {DropWith: {word: b}, ReadLines: {table_rows: 2}}"}
+    )
     status, _, _ = cli("run", "lines.yaml", "--config", "run.yaml", "--output", "out", "--set", "DropWith.word=a")
     assert status == 0
     step = json.loads((cli.folder / "out/only/step.json").read_text())["identity"]
@@ -105,7 +107,9 @@ def test_failed_run_says_the_reason_in_its_first_line(cli: Cli) -> None:
     status, out, err = cli("run", "twice.yaml", "--input", "in", "--output", "out", "--max-dead", "0.1")
     assert (status, out) == (1, "")
     place = next(i for i, line in enumerate(err) if line.startswith("headrace: "))
-    assert err[place].startswith("headrace: step filter: 1 of 5 rows died, more than --max-dead 0.1 allows; they are in ")
+    assert err[place].startswith(
+        "headrace: step filter: 1 of 5 rows died, more than --max-dead 0.1 allows; they are in "
+    )
     assert err[place + 1] == "         1  CrashOn: ValueError"
 
 
@@ -234,7 +238,8 @@ def test_broken_manifest_is_refused(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["fly"], ["run"], ["run", "web", "--workers", "two"], ["run", "web", "--runner", "slurm"], ["explain"]]
+    "words",
+    [[], ["fly"], ["run"], ["run", "web", "--workers", "two"], ["run", "web", "--runner", "slurm"], ["explain"]],
 )
 def test_what_is_no_command_ends_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -116,7 +116,9 @@ def test_only_what_is_committed_is_found(out: Path) -> None:
 
 
 def test_unknown_id_and_output_are_told(out: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no row has the id 'x' \(looked in data, removed and dead of filter, dedup\)"):
+    with pytest.raises(
+        ConfigError, match=r"no row has the id 'x' \(looked in data, removed and dead of filter, dedup\)"
+    ):
         explain(str(out), "x")
     with pytest.raises(ConfigError, match="nowhere: no run of headrace is there"):
         explain(str(tmp_path / "nowhere"), "x")

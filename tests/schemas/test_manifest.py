@@ -64,9 +64,7 @@ def test_what_is_no_manifest_is_refused(text: str) -> None:
 def test_every_fault_is_told_at_once() -> None:
     with pytest.raises(ManifestError) as caught:
         from_json(changed(version=2, shard="absent", colour="red"), "here")
-    assert str(caught.value) == (
-        "here: version 2, expected 1; field 'shard' is missing; unknown field 'colour'"
-    )
+    assert str(caught.value) == ("here: version 2, expected 1; field 'shard' is missing; unknown field 'colour'")
 
 
 @pytest.mark.parametrize("field", [{"files": [{"name": "x"}]}, {"counts": {"in": 1}}, {"stages": []}, {"files": None}])

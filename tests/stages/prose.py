@@ -27,10 +27,11 @@ TEXTS = (
     "",
     "   \n\t ",
     "Menu\nHome\nAbout us\nContact\nHome\nAbout us\n- one\n- two\n• three\nRead more...\nRead more…",
-    'He said: ".\'\' \'\'b" and \'\'quoted\'\' text.\'\' \'\'Then\' \'\'more\'\'.',
+    "He said: \".'' ''b\" and ''quoted'' text.'' ''Then' ''more''.",
     "At 5p.m. (or 6 p.m.), Ph.D. students e-mailed john.doe@example.co.uk; see http://example.com/a?b=c&d=e#f ... :-) "
     "it's US$5.00/kg, 10km/h, don't you think?!  Twice  spaced.\tTabs. no\u00a0break. line\u2028separator. \u3000wide",
-    "我能吞下玻璃而不伤身体。这句话很短！\n私はガラスを食べられます。 Ένα κείμενο· μικρό; नमस्ते दुनिया। Привет, мир… и т.д.",
+    "我能吞下玻璃而不伤身体。这句话很短！\n私はガラスを食べられます。 Ένα κείμενο· μικρό; "
+    "नमस्ते दुनिया। Привет, мир… и т.д.",
     "#tag ##tags ### ... … .... !!! ??? -- — 12 34 56 {braces} [1] [edit] [citation needed]\nThis uses cookies.\n"
     "Enable JavaScript to go on now.\nJava[2]Script after the cut is it.\nlorem [3] ipsum is not it.",
     "\n".join(f"{n}. Item number {n}" for n in range(40)),

@@ -84,8 +84,19 @@ def test_the_word_is_alpha_is_a_word():
 
 @pytest.mark.parametrize(
     "chunk",
-    ["(" * 700 + "abc" + ")" * 600, "." * 1500, "a" + "." * 1500, "x" * 5000 + ".", "中文，句子。" * 500, "a,b" * 1000]
-    + ["''" * 200 + "x", "5km" * 400 + "km", "$" * 40 + "." * 90 + "a", "http://a.b/" + "c" * 3000, "#" * 30 + "a!" * 99],
+    [
+        "(" * 700 + "abc" + ")" * 600,
+        "." * 1500,
+        "a" + "." * 1500,
+        "x" * 5000 + ".",
+        "中文，句子。" * 500,
+        "a,b" * 1000,
+        "''" * 200 + "x",
+        "5km" * 400 + "km",
+        "$" * 40 + "." * 90 + "a",
+        "http://a.b/" + "c" * 3000,
+        "#" * 30 + "a!" * 99,
+    ],
     ids=lambda chunk: chunk[:4],
 )
 def test_a_long_chunk_is_split_as_datatrove_does(chunk):

@@ -1,0 +1,69 @@
+"""The figures of README.md, from benchmarks/results/. `python benchmarks/table.py` writes them in."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+
+# What is told of each benchmark: (what, figure) from its JSON.
+Lines = Callable[[dict[str, Any]], list[tuple[str, str]]]
+
+
+def engine(r: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            f"`web` on Ray, {r['workers']} workers: wall time over local CPU time / {r['workers']}",
+            f"{r['wall_over_ideal']:.2f} ({r['ray_wall_s']:.0f} s; start-up {r['ray_startup_s']:.1f} s apart)",
+        )
+    ]
+
+
+def memory(r: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            f"peak memory over {r['input_bytes'] / 1e9:.1f} GB of WARC, {r['rows_in']:,} pages",
+            f"{r['driver_peak_mb']} MB the driver, {r['worker_peak_mb']} MB a worker",
+        )
+    ]
+
+
+def agreement(r: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            f"`{name}` against datatrove {r['versions']['datatrove']}, {f['documents']} documents",
+            f"{f['agreement']:.1%} same decision, {f['reason_agreement']:.1%} same reason, {f['ratio']:.1f} x its speed",
+        )
+        for name, f in r["filters"].items()
+    ]
+
+
+TOLD: dict[str, Lines] = {"engine": engine, "memory": memory, "agreement": agreement}
+
+
+def table() -> str:
+    """The block between the markers."""
+    lines = ["| what | measured |", "|---|---|"]
+    seen = set()
+    for name, told in TOLD.items():
+        path = ROOT / "benchmarks" / "results" / f"{name}.json"
+        if path.exists():
+            result = json.loads(path.read_text())
+            lines += [f"| {what} | {figure} |" for what, figure in told(result)]
+            seen.add((result["date"], result["machine"]["cpu"], result["machine"]["cores"]))
+    where = "; ".join(f"{date} on {cores} cores of {cpu}" for date, cpu, cores in sorted(seen))
+    return "\n".join([BEGIN, "", *lines, "", f"Measured {where}.", "", END])
+
+
+def with_table(readme: str) -> str:
+    """`readme` with the block as it should be."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + table() + (after or "\n" + rest.lstrip("\n"))
+
+
+if __name__ == "__main__":
+    path = ROOT / "README.md"
+    path.write_text(with_table(path.read_text()))
