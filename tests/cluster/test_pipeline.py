@@ -1,0 +1,55 @@
+"""The driver of steps over several kinds of workers: its queues are bounded in bytes, its pools share the cluster."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster import pipeline
+from cluster.errors import ConfigError
+from cluster.pipeline import Pipeline, pool_sizes
+from cluster.plan import PlannedStep, make_plan
+from cluster.recipe import Recipe, Step
+from cluster.shards import list_inputs
+from tests.cluster.test_conformance import go, texts
+from tests.fakes import OnGpu, ReadLines, Upper
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
+
+
+def planned(tmp_path: Path, *stages: object) -> PlannedStep:
+    (tmp_path / "one.txt").write_text("one\n")
+    recipe = Recipe("lines", (Step("only", ReadLines(), stages),))  # type: ignore[arg-type]
+    return make_plan(recipe, list_inputs([str(tmp_path / "one.txt")])).steps[0]
+
+
+def test_full_queue_stops_the_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = []
+    real = Pipeline._wait
+
+    def watched(self: Pipeline) -> None:
+        waiting.append(max(len(station.queue) for station in self.stations))
+        real(self)
+
+    monkeypatch.setattr(pipeline, "QUEUE_BYTES", 1)
+    monkeypatch.setattr(Pipeline, "_wait", watched)
+    files = {f"{name}.txt": "".join(f"{name}{i}\n" for i in range(60)) for name in "abc"}
+    go(tmp_path, "ray", files, Upper(), OnGpu("!"))
+    assert texts(tmp_path) == [f"{name}{i}!" for name in "ABC" for i in range(60)]
+    # 45 tables went through; never more waited than the one that filled the queue and one of each other reader.
+    assert max(waiting) <= 3
+
+
+def test_gpu_groups_share_the_gpus_and_readers_take_the_cpus_left(tmp_path: Path) -> None:
+    step = planned(tmp_path, Upper(), OnGpu("a"), Upper())
+    assert [len(group.stages) for group in step.groups] == [1, 1, 1]
+    assert pool_sizes(step, workers=None) == [3, 4, 1]  # 8 CPUs, 2 GPUs, half a GPU a worker
+    assert pool_sizes(step, workers=2) == [2, 4, 1]
+
+
+def test_too_few_cpus_for_one_worker_of_each_kind_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2.0, "GPU": 1.0, "memory": 1e12})
+    step = planned(tmp_path, Upper(), OnGpu("a"), Upper())
+    with pytest.raises(
+        ConfigError, match=r"needs one worker of each of its 3 kinds at once, 3 CPUs; the cluster has 2"
+    ):
+        pool_sizes(step, workers=None)
