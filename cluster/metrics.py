@@ -1,4 +1,4 @@
-"""CPU seconds of this process and of the processes it started, and memory: what a shard really cost."""
+"""CPU seconds of this process and of the processes it started: what a shard really cost."""
 
 import os
 import resource
@@ -15,17 +15,6 @@ def cpu_seconds() -> float:
     reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
     own = time.process_time() + reaped.ru_utime + reaped.ru_stime
     return own + sum(map(_tree, _children(os.getpid())))
-
-
-def peak_memory_bytes() -> int:
-    """Resident memory of this process and its live children now."""
-    total = int(psutil.Process().memory_info().rss)
-    for pid in _children(os.getpid()):
-        try:
-            total += int(psutil.Process(pid).memory_info().rss)
-        except psutil.NoSuchProcess:
-            continue
-    return total
 
 
 def _tree(pid: int) -> float:

@@ -14,13 +14,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 from cluster import VERSION
 from cluster.commit import Target, discard, read_manifests, tidy
-from cluster.errors import ConfigError, HeadraceError
+from cluster.errors import AccountError, ConfigError, HeadraceError
 from cluster.plan import Plan, PlannedStep
 from cluster.progress import Progress
 from cluster.shards import InputFile, Shard
 from cluster.shuffle import Reduce, Scatter, Task, partitions_for
 from cluster.storage import Folder, address, locate
-from schemas.manifest import Counts
+from schemas.manifest import Counts, Manifest
 from stages.stage import Piece, name_of
 
 OURS = ("run.json", "status.json", "report.html")  # files directly in an output
@@ -149,10 +149,10 @@ def run_totals(recipe: str, status: str, final: str, seconds: float, steps: list
     }
 
 
-def shards_after(folder: Folder, upstream: str) -> list[Shard]:
+def shards_after(folder: Folder, upstream: str, manifests: dict[str, Manifest]) -> list[Shard]:
     """One shard for each committed shard of an earlier step, of the same name; none for a replay without rows."""
     shards = []
-    for name, manifest in sorted(read_manifests(folder.below(upstream)).items()):
+    for name, manifest in sorted(manifests.items()):
         if "replays" in manifest.source and not manifest.counts.out:
             continue
         data = next(file for file in manifest.files if file.path.startswith("data/"))
@@ -164,17 +164,19 @@ def shards_after(folder: Folder, upstream: str) -> list[Shard]:
 
 def _run_step(plan: Plan, planned: PlannedStep, target: Target, runner: Runner, options: Options) -> None:
     after, folder = planned.step.after, Folder(target.url.rpartition("/")[0])
-    shards = shards_after(folder, after) if after else list(plan.shards)
+    upstream = read_manifests(folder.below(after)) if after else {}
+    rows = sum(manifest.counts.out for manifest in upstream.values())
+    shards = shards_after(folder, after, upstream) if after else list(plan.shards)
     if planned.step.shuffle is not None and _judged_other_rows(target, shards):
         discard(target.folder)
-    target.folder.put("step.json", _describe(plan, planned))
+    target.folder.put("step.json", _describe(plan, planned, options))
     folder.sweep("")
     for part in ("", "data", "removed", "dead", "manifests", "shuffle/rows", "shuffle/verdicts"):
         target.folder.sweep(part)
     done = read_manifests(target.folder)
     todo = [shard for shard in shards if shard.name not in done]
     if todo and planned.step.shuffle is not None:
-        _run_shuffle(planned, folder, target, runner, shards)
+        _run_shuffle(planned, target, runner, shards, rows)
     progress = Progress(
         planned.name,
         folder,
@@ -188,6 +190,10 @@ def _run_step(plan: Plan, planned: PlannedStep, target: Target, runner: Runner, 
         if todo:
             runner.run_shards(planned, target, todo, progress)
         progress.judge_end()
+    if after and progress.counts.rows_in != rows:
+        raise AccountError(
+            f"step {planned.name} read {progress.counts.rows_in} rows of step {after}, which kept {rows}"
+        )
     tidy(target.folder)
 
 
@@ -198,10 +204,8 @@ def _judged_other_rows(target: Target, shards: list[Shard]) -> bool:
     return judged and any(Scatter(shard, 1).name not in there for shard in shards)
 
 
-def _run_shuffle(planned: PlannedStep, folder: Folder, target: Target, runner: Runner, shards: list[Shard]) -> None:
-    """Both phases of the shuffle, as far as their files are not there yet."""
-    assert planned.step.after is not None
-    rows = sum(m.counts.out for m in read_manifests(folder.below(planned.step.after)).values())
+def _run_shuffle(planned: PlannedStep, target: Target, runner: Runner, shards: list[Shard], rows: int) -> None:
+    """Both phases of the shuffle over `rows` rows, as far as their files are not there yet."""
     partitions = partitions_for(rows)
     names = tuple(shard.name for shard in shards)
     scatter: list[Task] = [Scatter(shard, partitions) for shard in shards]
@@ -211,7 +215,7 @@ def _run_shuffle(planned: PlannedStep, folder: Folder, target: Target, runner: R
         runner.run_tasks(planned, target, [task for task in tasks if task.name not in there])
 
 
-def _describe(plan: Plan, planned: PlannedStep) -> bytes:
+def _describe(plan: Plan, planned: PlannedStep, options: Options) -> bytes:
     """step.json: what a step is, in full, so that it can be compared, explained and opened again."""
     inputs = [] if planned.step.after else [{"uri": f.uri, "size": f.size, "etag": f.etag} for f in plan.inputs]
     what = {
@@ -225,6 +229,7 @@ def _describe(plan: Plan, planned: PlannedStep) -> bytes:
         "schema": {field.name: str(field.type) for field in planned.schema},
         "versions": {"headrace": VERSION, "python": platform.python_version()},
         "inputs": inputs,
+        "removed_text": options.removed_text,
     }
     return json.dumps(what, indent=1).encode()
 

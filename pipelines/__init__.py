@@ -2,6 +2,7 @@
 
 web       Common Crawl to clean text: the FineWeb chain, exact dedup, PII masking
 recipes   the recipes by name, and recipes in YAML
+plain_yaml  YAML without the truth values of YAML 1.1
 config    settings from the command line and from a file, checked all at once
 cli       the program: run, plan, status, report, explain, replay, recipes, stages, submit
 funnel    the totals of a run as text

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from cluster.errors import ConfigError, HeadraceError
+from cluster.errors import ConfigError, HeadraceError, RunError
 from cluster.plan import Plan, make_plan
 from cluster.run import Options, Runner, run
 from cluster.shards import list_inputs
+from cluster.storage import Folder
 from pipelines.arguments import parser
 from pipelines.config import configure, parse_sets, read_config
 from pipelines.funnel import funnel
@@ -23,7 +24,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; errors are one line on stderr, then detail."""
     arguments = parser().parse_args(argv)
     try:
-        return COMMANDS[arguments.command](arguments)
+        status = COMMANDS[arguments.command](arguments)
+        sys.stdout.flush()  # a reader that has gone is met here, not when the interpreter ends
+        return status
     except (ConfigError, SchemaError, ManifestError) as error:
         return _complain(error, 2)
     except HeadraceError as error:
@@ -39,17 +42,18 @@ def main(argv: list[str] | None = None) -> int:
 def run_command(arguments: argparse.Namespace) -> int:
     options = run_options(arguments)
     plan = plan_of(options)
-    result = run(
-        plan,
-        options["output"],
-        runner_of(options),
-        Options(
-            fresh=options["fresh"],
-            max_dead=options["max_dead"],
-            removed_text=options["removed_text"],
-            quiet=options["json"],
-        ),
+    carried_out = Options(
+        fresh=options["fresh"],
+        max_dead=options["max_dead"],
+        removed_text=options["removed_text"],
+        quiet=options["json"],
     )
+    try:
+        result = run(plan, options["output"], runner_of(options), carried_out)
+    except RunError:
+        if options["json"]:
+            print(json.dumps(json.loads(Folder(options["output"]).get("run.json"))))
+        raise
     print(json.dumps(result) if options["json"] else funnel(result, options["output"]))
     return 0
 

@@ -7,6 +7,7 @@ import yaml
 
 from cluster.errors import ConfigError
 from cluster.recipe import Recipe, change, setting_names
+from pipelines import plain_yaml
 from pipelines.recipes import read_yaml, unknown_keys
 from schemas.check import nearest
 from stages.stage import name_of
@@ -62,7 +63,7 @@ def parse_sets(sets: list[str]) -> dict[str, dict[str, Any]]:
             faults.append(f"--set {text}: expected stage.setting=value, such as ExtractText.engine=resiliparse")
             continue
         try:
-            settings.setdefault(stage, {})[setting] = yaml.safe_load(value)
+            settings.setdefault(stage, {})[setting] = plain_yaml.load(value)
         except yaml.YAMLError as error:
             faults.append(f"--set {text}: {error}")
     if faults:

@@ -17,6 +17,7 @@ import yaml
 
 from cluster.errors import ConfigError
 from cluster.recipe import Recipe, Shuffle, Step, build
+from pipelines import plain_yaml
 from schemas.check import nearest
 from stages.stage import Source, Stage
 
@@ -41,7 +42,7 @@ def find_recipe(name: str) -> Recipe:
 def read_yaml(path: str) -> dict[str, Any]:
     """The mapping in a YAML file; `ConfigError` says what is wrong and where."""
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        data = plain_yaml.load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {error}") from error
     if not isinstance(data, dict):

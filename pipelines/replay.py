@@ -78,8 +78,8 @@ def _lacks_rows(folder: Folder, upstream: Folder) -> bool:
 
 
 def _replay_step(folder: Folder, name: str) -> dict[str, Any]:
-    target = Target(f"{folder.url}/{name}")
     step = json.loads(folder.get(f"{name}/step.json"))
+    target = Target(f"{folder.url}/{name}", step.get("removed_text", True))
     stages: tuple[Stage, ...] = tuple(restore(identity) for identity in step["identity"]["stages"])
     before, after = 0, Counts()
     manifests = read_manifests(target.folder)

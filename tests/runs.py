@@ -1,6 +1,5 @@
 """Whole runs of the fakes on the local runner, and what they left behind: for tests of the engine and the command."""
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,9 +130,3 @@ def manifests(output: Path) -> Iterator[Path]:
 def account(result: dict[str, Any]) -> list[dict[str, Any]]:
     """The steps of a run's totals without what the clock says."""
     return [{k: v for k, v in step.items() if "seconds" not in k} for step in result["steps"]]
-
-
-def with_stages(recipe: Recipe, *stages: Any) -> Recipe:
-    """`recipe` with other stages in its first step."""
-    first, *later = recipe.steps
-    return dataclasses.replace(recipe, steps=(dataclasses.replace(first, stages=stages), *later))

@@ -160,8 +160,7 @@ def test_rows_made_by_a_stage_that_dies_of_some_add_up() -> None:
 def test_row_may_be_replaced_by_its_heirs() -> None:
     def merge(t: pa.Table) -> pa.Table:
         ids = [None, *t.column("id").to_pylist()]  # a null among the parents is no parent
-        merged = set_columns(t.slice(0, 1), id=pa.array(["all"]), parents=pa.array([ids], c.PARENTS.type))
-        return merged
+        return set_columns(t.slice(0, 1), id=pa.array(["all"]), parents=pa.array([ids], c.PARENTS.type))
 
     batch = Chain((Makes(merge),)).apply(table("a", "b", "c"))
     assert (batch.kept.column("id").to_pylist(), batch.counts) == (["all"], Counts(emitted=-2))

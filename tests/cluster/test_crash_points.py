@@ -5,6 +5,7 @@ gone before the change, in the middle of it, or behind it, and does nothing more
 """
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from cluster import storage
 from cluster.plan import Plan
 from cluster.storage import Folder
 from pipelines.replay import replay
-from tests.fakes import DropWith, ReadLines
+from tests.fakes import DropWith
 from tests.runs import DieUntil, account, dataset, plan_over, rows, run_local, two_steps, write
 
 FILES = {"a.txt": "one\nspam\ntwo\nbad one\n", "b.txt": "two\nbad two\nthree\none\n"}
@@ -34,10 +35,9 @@ class Killer:
         self.at, self.when, self.points, self.dead = at, when, 0, False
         self._replacing, self._clear, self._delete = storage._replacing, Folder.clear, Folder.delete
         patch.setattr(storage, "_replacing", self.write)
-        patch.setattr(Folder, "clear", lambda folder: self.change(lambda: self._clear(folder), folder))
-        patch.setattr(
-            Folder, "delete", lambda folder, *names: self.change(lambda: self._delete(folder, *names), folder)
-        )
+        patch.setattr(Folder, "clear", lambda folder: self.clear(folder))  # noqa: PLW0108 - a bound method gets no folder
+        patch.setattr(Folder, "delete", lambda folder, *names: self.delete(folder, *names))  # noqa: PLW0108 - as above
+        patch.setattr(os, "fsync", lambda file: None)  # the process dies here, not the machine
 
     def here(self, when: str) -> bool:
         if self.dead:
@@ -48,18 +48,27 @@ class Killer:
         self.dead = True
         raise KilledError
 
-    def change(self, do: Callable[[], None], folder: Folder) -> None:
+    def change(self, do: Callable[[], None], half: Callable[[], None]) -> None:
         if self.here("before"):
             self.die()
         if self.here("during"):
-            for victim in sorted(Path(folder.path("")).rglob("*.*"))[::2]:  # half of what is to go
-                if do.__name__ == "clear":
-                    victim.unlink()
+            half()
             self.die()
         do()
         if self.here("after"):
             self.die()
         self.points += 1
+
+    def clear(self, folder: Folder) -> None:
+        def half() -> None:
+            for file in sorted(Path(folder.path("")).rglob("*.*"))[::2]:
+                file.unlink()
+
+        self.change(lambda: self._clear(folder), half)
+
+    def delete(self, folder: Folder, *names: str) -> None:
+        half = names[: len(names) // 2]
+        self.change(lambda: self._delete(folder, *names), lambda: self._delete(folder, *half))
 
     @contextlib.contextmanager
     def write(self, path: Path) -> Iterator[BinaryIO]:
@@ -105,7 +114,9 @@ def plan(tmp_path: Path) -> Plan:
 def test_run_killed_at_any_point_goes_on_to_the_same_dataset(plan: Plan, tmp_path: Path, when: str) -> None:
     whole = run_local(plan, tmp_path / "whole", max_dead=0.5)
     expected = dataset(tmp_path / "whole")
-    assert {len(part) for part in expected.values()} == {1, 2, 3, 6} or expected
+    assert {name.rpartition("/")[0] for name in expected} >= {
+        "filter/data", "filter/removed", "filter/dead", "dedup/data", "dedup/removed",
+    }  # fmt: skip
     points = points_of(lambda: run_local(plan, tmp_path / "counted", max_dead=0.5))
     assert points > 25
     for at in range(points):
@@ -190,9 +201,7 @@ def test_replay_killed_at_any_point_never_passes_for_done(plan: Plan, tmp_path: 
 def test_points_are_all_that_a_run_changes(plan: Plan, tmp_path: Path) -> None:
     """Nothing is written past the points above, or they would not be all."""
     with pytest.MonkeyPatch.context() as patch:
-        killer = Killer(patch, 0, "before")
+        Killer(patch, 0, "before")
         with pytest.raises(KilledError):
             run_local(plan, tmp_path / "out", max_dead=0.5)
-        assert killer.dead
     assert not (tmp_path / "out").exists()
-    assert isinstance(plan.recipe.steps[0].source, ReadLines)

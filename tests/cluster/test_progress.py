@@ -208,10 +208,10 @@ def test_step_without_rows_is_judged_well(tmp_path: Path) -> None:
 def test_line_says_everything_once() -> None:
     snapshot = {
         "step": "filter", "shards": 12, "done": 3, "running": ["a", "b"], "rows_in": 12345, "out": 12000,
-        "dropped": 340, "dead": 5, "unreadable": 2, "rows_per_second": 1234.5, "eta_seconds": 75, "fraction": 0.5,
+        "dropped": 34, "dead": 5, "unreadable": 2, "rows_per_second": 1234.5, "eta_seconds": 75, "fraction": 0.5,
     }  # fmt: skip
     assert line(snapshot) == (
-        "filter: shards 3/12 (2 running), 12,345 in, 12,000 kept, 340 dropped, 5 dead, 2 unreadable, 1,234/s, 1m15s left"
+        "filter: shards 3/12 (2 running), 12,345 in, 12,000 kept, 34 dropped, 5 dead, 2 unreadable, 1,234/s, 1m15s left"
     )
     assert all(len(part) <= 60 for part in str(bar(snapshot, 60)).splitlines())
     assert str(bar(snapshot, 200)).count("█") == str(bar(snapshot, 200)).count("░")

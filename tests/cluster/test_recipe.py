@@ -95,7 +95,7 @@ def test_setting_that_is_not_given_but_must_be_is_told() -> None:
 
 
 def test_what_the_stage_itself_refuses_is_told() -> None:
-    with pytest.raises(ConfigError, match="^Settings: n should be below 100, got 100"):
+    with pytest.raises(ConfigError, match=r"^Settings: n should be below 100, got 100"):
         build("tests.cluster.test_recipe.Settings", {"n": 100})
 
 

@@ -14,6 +14,7 @@ from schemas.manifest import Counts, Manifest
 from tests.fakes import LINES, CrashOn, DropWith, ReadLines, Twice, Upper
 from tests.runs import one_step, plan_over, rows, texts, write
 
+WHOLE = Careful()
 LINES_IN = "a\nb\nspam\nc\n!drop\nbad\n!bad\nd\ne\nf\n"
 
 
@@ -21,8 +22,8 @@ def go(
     plan: Plan,
     out: Path,
     attempt: int = 1,
-    careful: Careful = Careful(),
-    number: int = 0,  # noqa: B008 - frozen
+    careful: Careful = WHOLE,
+    number: int = 0,
 ) -> list[Any]:
     planned = plan.steps[0]
     opened = Opened(planned, planned.step.stages)

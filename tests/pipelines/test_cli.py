@@ -329,3 +329,10 @@ def test_pipe_that_closes_early_is_no_error(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(root)},
     )  # fmt: skip
     assert done.stderr == ""
+
+
+def test_failed_run_prints_run_json_too(cli: Cli) -> None:
+    status, out, err = cli("run", "twice.yaml", "--input", "in", "--output", "out", "--max-dead", "0.1", "--json")
+    assert status == 1
+    assert json.loads(out.splitlines()[-1])["status"] == "failed"
+    assert any("1 of 5 rows died" in line for line in err)

@@ -13,7 +13,7 @@ from stages.content_hash import ContentHash
 from stages.drop_duplicates import DropDuplicates
 from stages.keep_first import KeepFirst
 from stages.read_parquet import ReadParquet
-from tests.fakes import CrashOn, DropWith, ReadLines, Upper
+from tests.fakes import CrashOn, DropWith, ReadLines
 from tests.runs import ONE_STEP, TWO_STEPS
 
 

@@ -174,6 +174,17 @@ def test_run_that_failed_by_its_dead_rows_goes_on_after_a_replay(tmp_path: Path)
     assert (result["status"], [s["out"] for s in result["steps"]]) == ("done", [7, 6])
 
 
+def test_text_that_a_run_left_out_is_left_out_by_its_replay(tmp_path: Path) -> None:
+    fixed = tmp_path / "fixed"
+    recipe = one_step(DieUntil("bad", str(fixed)), DropWith("spam"))
+    plan = plan_over(recipe, write(tmp_path / "in", {"a.txt": "a\nbad spam\n"}))
+    run_local(plan, tmp_path / "out", max_dead=1.0, removed_text=False)
+    fixed.touch()
+    replay(str(tmp_path / "out"))
+    (removed,) = rows(tmp_path / "out/only/removed")
+    assert (removed["drop_reason"], "text" in removed) == ("spam", False)
+
+
 def test_replay_without_dead_rows_does_nothing(tmp_path: Path) -> None:
     run_local(plan_over(two_steps(), write(tmp_path / "in", FILES)), tmp_path / "out")
     before = {str(f): f.read_bytes() for f in (tmp_path / "out").rglob("*.parquet")}

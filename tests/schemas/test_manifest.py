@@ -69,5 +69,5 @@ def test_every_fault_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("field", [{"files": [{"name": "x"}]}, {"counts": {"in": 1}}, {"stages": []}, {"files": None}])
 def test_fields_of_another_shape_are_refused(field: dict[str, Any]) -> None:
-    with pytest.raises(ManifestError, match="^here: "):
+    with pytest.raises(ManifestError, match=r"^here: "):
         from_json(changed(**field), "here")

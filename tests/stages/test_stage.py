@@ -8,9 +8,19 @@ import pytest
 
 from schemas import columns as c
 from schemas.check import SchemaError
+from stages import stage
 from stages.stage import (
-    Resources, Rows, Source, Stage, Transform, check, fingerprint, identity, name_of, set_columns, settings_of, walk,
-)  # fmt: skip
+    Resources,
+    Rows,
+    Source,
+    Stage,
+    Transform,
+    fingerprint,
+    identity,
+    name_of,
+    set_columns,
+    settings_of,
+)
 from tests.fakes import DropWith, ReadLines, Twice, Upper
 
 
@@ -51,13 +61,13 @@ def test_name_is_the_class_name() -> None:
 
 
 def test_walk_appends_what_stages_add_and_replaces_what_is_there() -> None:
-    schema, faults = walk((Upper(), DropWith("x")), pa.schema([c.ID, c.BODY]))
+    schema, faults = stage.walk((Upper(), DropWith("x")), pa.schema([c.ID, c.BODY]))
     assert (schema.names, faults) == (["id", "text", "drop_reason"], [])
 
 
 def test_walk_tells_every_fault_with_the_nearest_name() -> None:
     have = pa.schema([c.ID, pa.field("lang", pa.large_string()), pa.field("n_wrods", pa.int64())])
-    assert walk((Words(), Upper()), have)[1] == [
+    assert stage.walk((Words(), Upper()), have)[1] == [
         "Words reads 'n_words', which no earlier stage adds; did you mean 'n_wrods'?",
         "Words reads 'lang' as string, found large_string",
         "Upper reads 'text', which no earlier stage adds",
@@ -65,15 +75,15 @@ def test_walk_tells_every_fault_with_the_nearest_name() -> None:
 
 
 def test_stage_that_makes_rows_needs_parents() -> None:
-    faults = walk((Orphans(),), pa.schema([c.ID, c.BODY]))[1]
+    faults = stage.walk((Orphans(),), pa.schema([c.ID, c.BODY]))[1]
     assert faults == ["Orphans makes new rows but neither it nor an earlier stage adds 'parents'"]
-    assert walk((Twice(), Orphans()), pa.schema([c.ID, c.BODY]))[1] == []
+    assert stage.walk((Twice(), Orphans()), pa.schema([c.ID, c.BODY]))[1] == []
 
 
 def test_check_raises_all_faults_as_one() -> None:
     with pytest.raises(SchemaError, match=r"'n_words'.*; Words reads 'lang'"):
-        check((Words(),), pa.schema([c.ID]))
-    assert check((Upper(),), pa.schema([c.BODY])).names == ["text"]
+        stage.check((Words(),), pa.schema([c.ID]))
+    assert stage.check((Upper(),), pa.schema([c.BODY])).names == ["text"]
 
 
 def test_settings_are_plain_and_in_order() -> None:
