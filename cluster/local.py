@@ -20,7 +20,7 @@ class LocalRunner:
     """Runs a step's shards one after the other."""
 
     workers = 1
-    startup_seconds = 0.0
+    startup_seconds = shutdown_seconds = 0.0
 
     def __enter__(self) -> Self:
         return self

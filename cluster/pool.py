@@ -64,6 +64,10 @@ class Pool:
     def __len__(self) -> int:
         return len(self._load)
 
+    @property
+    def actors(self) -> list[Any]:
+        return list(self._load)
+
     def resize(self, work: int) -> None:
         """Grow to what `work` calls can use; let idle actors go when there are more than that."""
         wanted = max(self.minimum, min(self.maximum, -(-work // self._in_flight)))

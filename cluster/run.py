@@ -30,7 +30,8 @@ class Runner(Protocol):
     """Carries tasks and shards out: in this process, or on Ray."""
 
     workers: int
-    startup_seconds: float  # until the first worker could work; not part of any step's seconds
+    startup_seconds: float  # until the first worker could work
+    shutdown_seconds: float  # to let the workers go
 
     def __enter__(self) -> Self: ...
 

@@ -65,7 +65,7 @@ class RayRunner:
         self._resources: Resources | None = None
         self._owns = False
         self.workers = 0
-        self.startup_seconds = 0.0
+        self.startup_seconds = self.shutdown_seconds = 0.0
 
     def __enter__(self) -> Self:
         begun = time.perf_counter()
@@ -75,15 +75,17 @@ class RayRunner:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        begun = time.perf_counter()
         if self._pool is not None:
             self._pool.close()
             self._pool = None
         if self._owns:
             ray.shutdown()
+        self.shutdown_seconds += time.perf_counter() - begun
 
     def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None:
         """The tasks of one phase of a shuffle; a lost worker's task is done again."""
-        pool = self._workers(planned.groups[0].resources)
+        pool = self._workers(planned.groups[0].resources, len(tasks))
         todo = deque((task, 1) for task in tasks)
         busy: dict[Any, tuple[Any, Task, int]] = {}
         while todo or busy:
@@ -111,7 +113,7 @@ class RayRunner:
             from cluster.pipeline import run_pipeline  # noqa: PLC0415 - only steps with several kinds of workers
 
             return run_pipeline(planned, target, shards, progress, self._wanted)
-        pool = self._workers(planned.groups[0].resources)
+        pool = self._workers(planned.groups[0].resources, len(shards))
         # The largest first: what is left at the end is small, and all workers end at about the same time.
         todo = deque(Assignment(shard) for shard in sorted(shards, key=lambda s: (-s.bytes, s.name)))
         busy: dict[Any, Busy] = {}
@@ -155,7 +157,7 @@ class RayRunner:
             state.failure = report
         return None
 
-    def _workers(self, resources: Resources) -> Pool:
+    def _workers(self, resources: Resources, work: int) -> Pool:
         """The pool for fused groups; the same workers serve all steps that take the same."""
         if self._pool is None or self._resources != resources:
             begun = time.perf_counter()
@@ -164,10 +166,8 @@ class RayRunner:
             self.workers = self._wanted or room_for(resources)
             self._pool = Pool(lambda: spawn(Worker, resources, int(resources.cpus)), self.workers)
             self._resources = resources
-            self._pool.resize(1)
-            worker: Any = self._pool.take()
-            ray.get(worker.ready.remote())
-            self._pool.give(worker)
+            self._pool.resize(work)  # all at once: they start side by side
+            ray.wait([worker.ready.remote() for worker in self._pool.actors])
             self.startup_seconds += time.perf_counter() - begun
         return self._pool
 

@@ -44,7 +44,7 @@ class ReadWarc:
     """Web archives. Sizes are bytes: `max_bytes` of a body, `table_bytes` of a table's pages, `piece_bytes` of a piece.
 
     A file is cut into pieces, each a shard, of about `piece_bytes` of the stored file but no more than `max_pieces`:
-    a file of a few MB keeps every core busy, and one of Common Crawl's (1 GB) makes 16. For a whole crawl, where there
+    a file of a few MB keeps every core busy, and one of Common Crawl's (1 GB) makes 64. For a whole crawl, where there
     are more files than workers anyway, `max_pieces=1` makes each file one shard.
 
     A broken record is counted as `Unreadable` and skipped past, by member in a compressed file, by line else.
@@ -58,7 +58,7 @@ class ReadWarc:
     max_bytes: int = 20_000_000
     table_bytes: int = 8_000_000
     piece_bytes: int = 4_000_000
-    max_pieces: int = 16
+    max_pieces: int = 64
 
     resources: ClassVar[Resources] = Resources()
 
