@@ -13,7 +13,7 @@ help:            ## list the targets
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	@touch $@
 
 install: $(STAMP)  ## headrace and its tools into .venv
@@ -37,7 +37,7 @@ format: install  ## rewrite to the house's format
 	$(BIN)/ruff format .
 
 bench: install   ## every benchmark, one JSON line each
-	@for b in engine agreement; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	@for b in engine agreement memory minhash language extraction; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 clean:           ## forget what was built here
 	rm -rf $(VENV) demo build *.egg-info

@@ -34,13 +34,44 @@ def agreement(r: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             f"`{name}` against datatrove {r['versions']['datatrove']}, {f['documents']} documents",
-            f"{f['agreement']:.1%} same decision, {f['reason_agreement']:.1%} same reason, {f['ratio']:.1f} x its speed",
+            f"same decision {f['agreement']:.1%}, reason {f['reason_agreement']:.1%}; {f['ratio']:.0f} x the speed",
         )
         for name, f in r["filters"].items()
     ]
 
 
-TOLD: dict[str, Lines] = {"engine": engine, "memory": memory, "agreement": agreement}
+def minhash(r: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = []
+    for n in (112, 256):
+        faster = r[f"times_faster_{n}"]
+        lines.append(
+            (
+                f"MinHash signature of {n} permutations, texts of {r['bytes_per_text'] / 1000:.1f} kB",
+                f"{r[f'ms_per_text_{n}']['headrace fast']:.3f} ms; {faster['datatrove sha1']:.0f} x datatrove, "
+                f"{faster['datasketch']:.0f} x datasketch, {faster['rensa']:.0f} x rensa",
+            )
+        )
+    return lines
+
+
+def language(r: dict[str, Any]) -> list[tuple[str, str]]:
+    lid = r["lid-dev"]
+    return [
+        (
+            f"`Language` against one call of the same model per text, {lid['texts']:,} texts",
+            f"{lid['times_faster']:.1f} x the speed, {lid['other_labels']} other labels, "
+            f"macro F1 {r['quality']['all']['stage']['macro_f1']:.3f}",
+        )
+    ]
+
+
+TOLD: dict[str, Lines] = {
+    "engine": engine,
+    "memory": memory,
+    "agreement": agreement,
+    "minhash": minhash,
+    "language": language,
+}
 
 
 def table() -> str:

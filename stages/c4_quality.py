@@ -1,9 +1,11 @@
 """Lines and pages that are not prose: C4 (arXiv 1910.10683, 2.2), as datatrove's `C4QualityFilter` in FineWeb."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,7 +23,7 @@ POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "
 
 
 class Cleaned(NamedTuple):
-    """A text as it goes on (as it came when dropped), why it is dropped or None, and the change if there is one."""
+    """Why a text is dropped or None, and the change if there is one, with the text that comes of it."""
 
     text: str
     reason: str | None
@@ -64,21 +66,48 @@ class C4Quality:
         check_language(self.language)
 
     def open(self) -> Transform:
-        split = splitter(self.language)
+        judge = self._judge()
 
         def transform(table: pa.Table) -> pa.Table:
-            before = table.column(c.BODY.name).to_pylist()
-            results = [self.clean(text or "", split) for text in before]
-            text = pa.array([r.text if r.edits else t for r, t in zip(results, before, strict=True)], c.BODY.type)
-            table = append_edits(table, type(self).__name__, [r.edits for r in results])
+            arrays, results = [], []
+            for array in table.column(c.BODY.name).chunks:
+                verdicts = judge(array)
+                arrays.append(_replaced(array, {i: v.text for i, v in enumerate(verdicts) if v.edits}))
+                results += verdicts
+            text = pa.chunked_array(arrays, c.BODY.type)
+            table = append_edits(table, type(self).__name__, [v.edits for v in results])
             return set_columns(
                 table,
                 text=text,
                 n_chars=pc.utf8_length(text).cast(pa.int64()),
-                drop_reason=reasons([r.reason for r in results]),
+                drop_reason=reasons([v.reason for v in results]),
             )
 
         return transform
+
+    def _judge(self) -> Callable[[pa.Array], list[Cleaned]]:
+        """Cleans the texts of an array. Lines are the kernel's, but for texts with citations."""
+        split = splitter(self.language)
+        if not self.split_paragraph:
+            return lambda array: [self.clean(text or "", split) for text in array.to_pylist()]
+        from stages.kernels.chunks import chunk_table  # noqa: PLC0415 - numba takes 0.4 s to import
+        from stages.kernels.lines import Rules, keep_lines  # noqa: PLC0415
+
+        chunks, rules = chunk_table(self.language), Rules(*(getattr(self, name) for name in Rules._fields))
+
+        def judge(array: pa.Array) -> list[Cleaned]:
+            kept, left = keep_lines(chunks, array, rules)
+            results = [
+                Cleaned("", reason, [])
+                if text is None
+                else Cleaned(text, None, [Edit("+".join(sorted(fired)) or "white_space", before, len(text))])
+                for reason, text, fired, before in kept
+            ]
+            for row in left:
+                results[row] = self.clean(array[row].as_py() or "", split)
+            return results
+
+        return judge
 
     def clean(self, text: str, split: Splitter) -> Cleaned:
         """What the rules make of `text`."""
@@ -123,3 +152,12 @@ class C4Quality:
         if self.filter_curly_bracket and "{" in line:
             return "curly_bracket"
         return "policy" if self.filter_policy and any(policy in lower for policy in POLICIES) else None
+
+
+def _replaced(array: pa.Array, texts: dict[int, str]) -> pa.Array:
+    """`array` with some of its texts replaced."""
+    if not texts:
+        return array
+    mask = np.zeros(len(array), np.bool_)
+    mask[list(texts)] = True
+    return pc.replace_with_mask(array, pa.array(mask), pa.array(list(texts.values()), c.BODY.type))

@@ -1,19 +1,19 @@
 """Text that is not made of sentences of words: Gopher (arXiv 2112.11446, A1), as datatrove's `GopherQualityFilter`."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
 from schemas import columns as c
 from stages.stage import Resources, Rows, Transform, set_columns
-from stages.text.memo import Memo
-from stages.text.punctuation import PUNCTUATION
-from stages.text.words import Splitter, check_language, splitter
-from stages.verdict import EMPTY, reasons, texts
+from stages.text.words import check_language
+from stages.verdict import EMPTY, reasons
+
+if TYPE_CHECKING:
+    from stages.kernels.quality import Counts
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-_ELLIPSES = ("...", "…")
 
 
 @dataclass(frozen=True)
@@ -51,77 +51,49 @@ class GopherQuality:
         check_language(self.language)
 
     def open(self) -> Transform:
-        judge = Judge(self, splitter(self.language))
+        from stages.kernels.chunks import chunk_table  # noqa: PLC0415 - numba takes 0.4 s to import
+        from stages.kernels.quality import count_quality, stop_words_of  # noqa: PLC0415
+
+        chunks, stop_words = chunk_table(self.language), stop_words_of(self.stop_words)
 
         def transform(table: pa.Table) -> pa.Table:
-            judged = [judge(text) for text in texts(table)]
-            n_words = pa.array([n for n, _ in judged], c.N_WORDS.type)
-            return set_columns(table, n_words=n_words, drop_reason=reasons([reason for _, reason in judged]))
+            counts = [n for array in table.column(c.BODY.name).chunks for n in count_quality(chunks, array, stop_words)]
+            n_words = pa.array([n.words for n in counts], c.N_WORDS.type)
+            return set_columns(table, n_words=n_words, drop_reason=reasons([self.reason(n) for n in counts]))
 
         return transform
 
+    def reason(self, n: "Counts") -> str | None:
+        """Why a text is dropped, or None."""
+        return self._length_reason(n) or self._symbol_reason(n) or self._word_reason(n)
 
-class Judge:
-    """`judge(text)` is (number of words, why it is dropped or None) by the rules of `GopherQuality`."""
-
-    def __init__(self, rules: GopherQuality, split: Splitter) -> None:
-        self._rules = rules
-        self._split = split
-        self._stop_words = frozenset(rules.stop_words)
-        self._length = Memo(_length)
-        self._has_letter = Memo(_has_letter)
-
-    def __call__(self, text: str) -> tuple[int, str | None]:
-        words = self._split.words(text)
-        return len(words), self._length_reason(words) or self._symbol_reason(text, words) or self._word_reason(words)
-
-    def _length_reason(self, words: list[str]) -> str | None:
-        r = self._rules
-        lengths = list(map(self._length.__getitem__, words))
-        n = len(lengths) - lengths.count(0)
-        if r.min_doc_words and n < r.min_doc_words:
+    def _length_reason(self, n: "Counts") -> str | None:
+        if self.min_doc_words and n.no_symbols < self.min_doc_words:
             return "gopher_short_doc"
-        if not words:
+        if not n.words:
             return EMPTY
-        if r.max_doc_words and n > r.max_doc_words:
+        if self.max_doc_words and n.no_symbols > self.max_doc_words:
             return "gopher_long_doc"
-        if r.min_avg_word_length and n and sum(lengths) / n < r.min_avg_word_length:
+        if self.min_avg_word_length and n.no_symbols and n.chars / n.no_symbols < self.min_avg_word_length:
             return "gopher_below_avg_threshold"
-        if r.max_avg_word_length and n and sum(lengths) / n > r.max_avg_word_length:
+        if self.max_avg_word_length and n.no_symbols and n.chars / n.no_symbols > self.max_avg_word_length:
             return "gopher_above_avg_threshold"
         return None
 
-    def _symbol_reason(self, text: str, words: list[str]) -> str | None:
-        r = self._rules
-        if r.max_symbol_word_ratio and text.count("#") / len(words) > r.max_symbol_word_ratio:
+    def _symbol_reason(self, n: "Counts") -> str | None:
+        if self.max_symbol_word_ratio and n.hashes / n.words > self.max_symbol_word_ratio:
             return "gopher_too_many_hashes"
-        if r.max_symbol_word_ratio and sum(map(text.count, _ELLIPSES)) / len(words) > r.max_symbol_word_ratio:
+        if self.max_symbol_word_ratio and n.ellipses / n.words > self.max_symbol_word_ratio:
             return "gopher_too_many_ellipsis"
-        lines = text.splitlines()
-        if r.max_bullet_lines_ratio:
-            bullets = sum(line.lstrip().startswith(("•", "-")) for line in lines)
-            if bullets / len(lines) > r.max_bullet_lines_ratio:
-                return "gopher_too_many_bullets"
-        if r.max_ellipsis_lines_ratio:
-            ellipses = sum(line.rstrip().endswith(_ELLIPSES) for line in lines)
-            if ellipses / len(lines) > r.max_ellipsis_lines_ratio:
-                return "gopher_too_many_end_ellipsis"
+        if self.max_bullet_lines_ratio and n.bullets / n.lines > self.max_bullet_lines_ratio:
+            return "gopher_too_many_bullets"
+        if self.max_ellipsis_lines_ratio and n.ends / n.lines > self.max_ellipsis_lines_ratio:
+            return "gopher_too_many_end_ellipsis"
         return None
 
-    def _word_reason(self, words: list[str]) -> str | None:
-        r = self._rules
-        n_alpha = sum(map(self._has_letter.__getitem__, words))
-        if r.max_non_alpha_words_ratio and n_alpha / len(words) < r.max_non_alpha_words_ratio:
+    def _word_reason(self, n: "Counts") -> str | None:
+        if self.max_non_alpha_words_ratio and n.alphabetic / n.words < self.max_non_alpha_words_ratio:
             return "gopher_below_alpha_threshold"
-        if r.min_stop_words and len(self._stop_words.intersection(words)) < r.min_stop_words:
+        if self.min_stop_words and n.stop_words < self.min_stop_words:
             return "gopher_enough_stop_words"
         return None
-
-
-def _length(word: str) -> int:
-    """Length of a word; 0 when it is all punctuation."""
-    return 0 if PUNCTUATION.issuperset(word) else len(word)
-
-
-def _has_letter(word: str) -> bool:
-    return any(map(str.isalpha, word))

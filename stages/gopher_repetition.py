@@ -5,28 +5,21 @@
     ... of characters in lines    0.20     top 4-gram                            0.16
     ... in paragraphs             0.20     duplicate 5- .. 10-gram characters    0.15 0.14 0.13 0.12 0.11 0.10
 
-Every share is of the characters of the text as it is. Most texts are far from the n-gram thresholds and most words are
-in no repetition: what is counted is bounded, or narrowed to the words that matter, in one pass for all n.
+Every share is of the characters of the text as it is.
 """
 
-import re
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from operator import sub
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
 from schemas import columns as c
 from stages.stage import Resources, Rows, Transform
-from stages.text.words import Splitter, check_language, splitter
-from stages.verdict import EMPTY, judged, repeated_chars
+from stages.text.words import check_language
+from stages.verdict import EMPTY, by_array
 
-_PARAGRAPHS = re.compile(r"\n{2,}")
-_LINES = re.compile(r"\n+")
+if TYPE_CHECKING:
+    from stages.kernels.repetition import Repeated, Text
 
 
 @dataclass(frozen=True)
@@ -56,98 +49,40 @@ class GopherRepetition:
             raise ValueError(f"GopherRepetition: an n-gram has at least one word, found n={wrong[0]}")
 
     def open(self) -> Transform:
-        split = splitter(self.language)
-        return judged(lambda text: self.reason(text, split))
+        from stages.kernels.chunks import chunk_table  # noqa: PLC0415 - numba takes 0.4 s to import
+        from stages.kernels.repetition import count_repetition  # noqa: PLC0415
 
-    def reason(self, text: str, split: Splitter) -> str | None:
-        """Why `text` is dropped, or None."""
-        if not text:
+        table = chunk_table(self.language)
+        top, duplicated = (tuple(n for n, _ in grams) for grams in (self.top_n_grams, self.dup_n_grams))
+
+        def judge(array: pa.Array) -> list[str | None]:
+            return [self.reason(text) for text in count_repetition(table, array, top, duplicated)]
+
+        return by_array(judge)
+
+    def reason(self, text: "Text") -> str | None:
+        """Why a text is dropped, or None."""
+        if not text.n_chars:
             return EMPTY
-        return self._lines(text) or self._n_grams(text, split.words(text))
+        return (
+            _elements_reason("para", text.paragraphs, text.n_chars, self.dup_para_frac, self.dup_para_char_frac)
+            or _elements_reason("line", text.lines, text.n_chars, self.dup_line_frac, self.dup_line_char_frac)
+            or self._n_grams_reason(text)
+        )
 
-    def _lines(self, text: str) -> str | None:
-        paragraphs = _PARAGRAPHS.split(text.strip())
-        n, chars = repeated_chars(paragraphs)
-        if self.dup_para_frac and n / len(paragraphs) > self.dup_para_frac:
-            return "dup_para_frac"
-        if self.dup_para_char_frac and chars / len(text) > self.dup_para_char_frac:
-            return "dup_para_char_frac"
-        lines = _LINES.split(text)
-        n, chars = repeated_chars(lines)
-        if self.dup_line_frac and n / len(lines) > self.dup_line_frac:
-            return "dup_line_frac"
-        if self.dup_line_char_frac and chars / len(text) > self.dup_line_char_frac:
-            return "dup_line_char_frac"
-        return None
-
-    def _n_grams(self, text: str, words: list[str]) -> str | None:
-        top = _TopBound(words)
-        for n, share in self.top_n_grams:
-            if top.chars(n) / len(text) > share and top_n_gram_chars(words, n) / len(text) > share:
+    def _n_grams_reason(self, text: "Text") -> str | None:
+        for (n, share), chars in zip(self.top_n_grams, text.top, strict=True):
+            if chars / text.n_chars > share:
                 return f"top_{n}_gram"
-        if not self.dup_n_grams:
-            return None
-        joined = "".join(words)
-        starts = [0, *accumulate(map(len, words))]
-        candidates: Sequence[int] = range(len(words))
-        last = 0
-        for n, share in self.dup_n_grams:
-            candidates = narrow(joined, starts, n, candidates if n >= last else range(len(words)))
-            last = n
-            if repeated_n_gram_chars(joined, starts, n, candidates) / len(text) > share:
+        for (n, share), chars in zip(self.dup_n_grams, text.duplicated, strict=True):
+            if chars / text.n_chars > share:
                 return f"duplicated_{n}_n_grams"
         return None
 
 
-def top_n_gram_chars(words: list[str], n: int) -> int:
-    """Characters of the most frequent n-gram (the first of equals), joined by blanks, times its count."""
-    grams = Counter(zip(*(words[i:] for i in range(n)), strict=False))
-    if not grams:
-        return 0
-    gram, count = grams.most_common(1)[0]
-    return (sum(map(len, gram)) + n - 1) * count
-
-
-def repeated_n_gram_chars(joined: str, starts: Sequence[int], n: int, candidates: Iterable[int]) -> int:
-    """Characters of n-grams met before. The scan goes on behind an n-gram it knows, and by one word otherwise.
-
-    Word i is `joined[starts[i]:starts[i + 1]]`. N-grams are compared without the gaps between their words.
-    `candidates` are the words, in order, at which an n-gram begins: all, or those where one may begin that comes twice.
-    """
-    known: set[str] = set()
-    chars = next_word = 0
-    for i in candidates:
-        if i < next_word:
-            continue
-        gram = joined[starts[i] : starts[i + n]]
-        if gram in known:
-            chars += len(gram)
-            next_word = i + n
-        else:
-            known.add(gram)
-    return chars
-
-
-class _TopBound:
-    """An upper bound of `top_n_gram_chars`: no word of an n-gram comes less often than the n-gram."""
-
-    def __init__(self, words: list[str]) -> None:
-        counts = Counter(words)
-        self._chars = max((len(word) * count for word, count in counts.items()), default=0)
-        self._count = max(counts.values(), default=0)
-
-    def chars(self, n: int) -> int:
-        return n * self._chars + (n - 1) * self._count
-
-
-def narrow(joined: str, starts: list[int], n: int, candidates: Sequence[int]) -> list[int]:
-    """The words among `candidates` at which an n-gram, or a longer one, may begin that comes twice.
-
-    None has fewer than `size` characters, so that one that comes twice has its first `size` characters come twice.
-    """
-    begins = [starts[i] for i in candidates[: bisect_left(candidates, len(starts) - n)]]
-    ends = [starts[i + n] for i in candidates[: len(begins)]]
-    size = min(map(sub, ends, begins), default=0)
-    keys = [joined[begin : begin + size] for begin in begins]
-    counts = Counter(keys)
-    return [i for i, key in zip(candidates, keys, strict=False) if counts[key] > 1]
+def _elements_reason(
+    name: str, found: "Repeated", n_chars: int, share: float | None, char_share: float | None
+) -> str | None:
+    if share and found.n_repeated / found.n > share:
+        return f"dup_{name}_frac"
+    return f"dup_{name}_char_frac" if char_share and found.n_chars / n_chars > char_share else None

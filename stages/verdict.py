@@ -26,6 +26,16 @@ def judged(reason: Callable[[str], str | None]) -> Transform:
     return transform
 
 
+def by_array(judge: Callable[[pa.Array], list[str | None]]) -> Transform:
+    """The transform that sets `drop_reason` to what `judge` makes of each array of texts."""
+
+    def transform(table: pa.Table) -> pa.Table:
+        values = [reason for array in table.column(c.BODY.name).chunks for reason in judge(array)]
+        return set_columns(table, drop_reason=reasons(values))
+
+    return transform
+
+
 def reasons(values: list[str | None]) -> pa.Array:
     """The `drop_reason` column."""
     return pa.array(values, c.DROP_REASON.type)

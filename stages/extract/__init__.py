@@ -10,6 +10,7 @@ from dataclasses import dataclass
 ENGINES = {
     "trafilatura": "stages.extract.trafilatura",
     "resiliparse": "stages.extract.resiliparse",
+    "headrace": "stages.extract.headrace",
 }
 
 WARM_UP = b"<html><head><title>Page</title></head><body><article><p>One paragraph.</p></article></body></html>"

@@ -5,4 +5,6 @@ spacy_rules.py  the words of a chunk by spaCy's rules for a language
 scripts.py      the words of a chunk in any script, for languages without such rules
 punctuation.py  what counts as a symbol, and what ends a line
 memo.py         a bounded memory of answers
+simplify.py     a text as datatrove compares it for near duplicates
+buffers.py      the memory of a column of texts, for kernels
 """

@@ -23,6 +23,8 @@ class ScriptRules:
     """`split(chunk)` by script. Opening it scans Unicode once (a fifth of a second)."""
 
     phrases: tuple[str, ...] = ()
+    plain_letters = True
+    special_letters: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         marks = "[" + _ranges(lambda c: unicodedata.category(c)[0] == "M" or c in "\u200c\u200d") + "]*"
@@ -35,6 +37,17 @@ class ScriptRules:
         return tuple(self._words.findall(chunk))
 
     cut = split
+
+    def alone(self, chunk: str) -> tuple[tuple[str, ...], bool, tuple[str, ...]]:
+        """(the words of `chunk`, False, the same): no word depends on another chunk."""
+        words = self.split(chunk)
+        return words, False, words
+
+    def leading(self, _: str) -> bool:
+        """Whether a word is a piece of a special case: there are none."""
+        return False
+
+    following = leading
 
     def rejoin(self, tokens: list[tuple[str, int]], text: str) -> list[tuple[str, int]]:
         """`tokens`: there is nothing to rejoin."""

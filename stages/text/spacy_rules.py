@@ -20,6 +20,9 @@ WINDOW = 32  # code points at either end of a chunk that are searched for an aff
 MARGIN = 8  # more than any rule of any language looks ahead of or behind its affix (2)
 LONG = 4096  # a longer chunk is neither an address nor a special case; the search for one takes quadratic time
 
+# Languages with no affix or infix rule that matches within ASCII letters alone. Any other loses nothing but speed.
+PLAIN_LETTERS = frozenset({"en"})
+
 Search = Callable[[str], re.Match[str] | None]
 
 
@@ -33,6 +36,7 @@ class SpacyRules:
         self._infixes: Callable[[str], list[re.Match[str]]] = rules.infix_finditer
         self._token: Search = rules.token_match or _never
         self._url: Search = rules.url_match or _never
+        self._plain_letters = language in PLAIN_LETTERS
         self._specials: dict[str, tuple[str, ...]] = {}
         self._patterns: dict[str, set[tuple[str, ...]]] = defaultdict(set)
         whole = {key: tuple(spec[ORTH] for spec in specs) for key, specs in rules.rules.items() if not key.isspace()}
@@ -41,22 +45,53 @@ class SpacyRules:
                 pattern = tuple(token for chunk in key.split() for token in self._cut(chunk))
                 self._patterns[pattern[0]].add(pattern)
         self._specials = whole
+        cut_up = [pattern for patterns in self._patterns.values() for pattern in patterns]
+        self._leading = frozenset(word for pattern in cut_up for word in pattern[:-1])
+        self._following = frozenset(word for pattern in cut_up for word in pattern[1:])
 
     @property
     def phrases(self) -> tuple[str, ...]:
         """Special cases that reach across white space: "EE. UU."; a text with one cannot be split chunk by chunk."""
         return tuple(sorted(key for key in self._specials if " " in key))
 
+    @property
+    def plain_letters(self) -> bool:
+        """Whether a chunk of ASCII letters is one word unless it is a special case."""
+        return self._plain_letters
+
+    @property
+    def special_letters(self) -> tuple[str, ...]:
+        """Special cases, and pieces of them, of ASCII letters alone: "cannot"."""
+        return tuple(
+            sorted(
+                key for key in {*self._specials, *self._leading, *self._following} if key.isascii() and key.isalpha()
+            )
+        )
+
+    def leading(self, word: str) -> bool:
+        """Whether `word` is a piece of a special case that the affix rules cut up, but not its last."""
+        return word in self._leading
+
+    def following(self, word: str) -> bool:
+        """Whether `word` is a piece of a special case that the affix rules cut up, but not its first."""
+        return word in self._following
+
     def split(self, chunk: str) -> tuple[str, ...] | None:
         """The words of `chunk`, which has no white space; None where they depend on the chunks beside it."""
+        words, tied, _ = self.alone(chunk)
+        return None if tied else words
+
+    def alone(self, chunk: str) -> tuple[tuple[str, ...], bool, tuple[str, ...]]:
+        """(the words of `chunk` with nothing beside it, whether chunks beside it may change them, its words as cut).
+
+        The chunk before changes them only if its last word as cut is `leading`, the next if its first is `following`.
+        """
         words = self.cut(chunk)
         found = self._found(words) if len(words) > 1 else []
         if not found:
-            return words
+            return words, False, words
         joined = tuple(word for word, _ in self.rejoin(place(words), chunk))
-        if joined != words and any(self._may_be_hidden(-n, i, words) for n, i in found):
-            return None
-        return joined
+        return joined, joined != words and any(self._may_be_hidden(-n, i, words) for n, i in found), words
 
     def cut(self, chunk: str) -> tuple[str, ...]:
         """The words of `chunk` before `rejoin`; joined they give the chunk again."""

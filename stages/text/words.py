@@ -10,6 +10,7 @@ import unicodedata
 from functools import lru_cache
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from schemas.check import nearest
 from stages.text.memo import Memo
@@ -24,6 +25,21 @@ _SPACE = re.compile(r"(\s+)")
 # What a chunk does to the sentencizer: (sentences begun, stop seen) when no stop was pending, and when one was.
 Effect = tuple[int, bool, int, bool]
 UNKNOWN: Effect = (-1, False, -1, False)
+ENDS: Effect = (0, False, 1, False)  # of most chunks: they only end a pending stop
+
+
+class Chunk(NamedTuple):
+    """The words of a chunk, and what it does to the sentencizer.
+
+    `tied`: they hold unless the chunk before `ends` in a piece of a special case, or the one behind `begins` with one.
+    """
+
+    words: tuple[str, ...]
+    effect: Effect
+    tied: bool
+    begins: bool
+    ends: bool
+
 
 TIED = (
     ""  # stands for the words of a chunk that depend on the chunks beside it: in "a.'' ''b" the second '' stays apart
@@ -40,6 +56,26 @@ class Splitter:
         self._words: Memo[tuple[str, ...]] = Memo(self._split)
         self._cut: Memo[tuple[str, ...]] = Memo(rules.cut)
         self._effects: Memo[Effect | None] = Memo(self._effect)
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """What reaches across white space: a text with one is not split chunk by chunk."""
+        return self._phrases
+
+    @property
+    def plain_letters(self) -> bool:
+        """Whether a chunk of ASCII letters is one word unless it is among `special_letters`."""
+        return self._rules.plain_letters
+
+    @property
+    def special_letters(self) -> tuple[str, ...]:
+        """Chunks of ASCII letters that the rules split in their own way."""
+        return self._rules.special_letters
+
+    def chunk(self, chunk: str) -> Chunk:
+        """All there is to know of `chunk`, which has no white space."""
+        words, tied, cut = self._rules.alone(chunk)
+        return Chunk(words, self._effect_of(words), tied, self._rules.following(cut[0]), self._rules.leading(cut[-1]))
 
     def words(self, text: str) -> list[str]:
         """The words of `text` in order: punctuation is words of its own, white space is left out."""
@@ -112,6 +148,10 @@ class Splitter:
         words = self._words[chunk]
         if words == (TIED,):
             return UNKNOWN
+        effect = self._effect_of(words)
+        return None if effect == ENDS else effect
+
+    def _effect_of(self, words: tuple[str, ...]) -> Effect:
         results: list[int | bool] = []
         for seen in (False, True):
             n, pending = 0, seen
@@ -121,8 +161,7 @@ class Splitter:
                 elif pending and not _is_punctuation(token):
                     n, pending = n + 1, False
             results += [n, pending]
-        effect = (int(results[0]), bool(results[1]), int(results[2]), bool(results[3]))
-        return None if effect == (0, False, 1, False) else effect
+        return (int(results[0]), bool(results[1]), int(results[2]), bool(results[3]))
 
 
 @lru_cache(maxsize=8)

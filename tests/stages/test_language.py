@@ -15,6 +15,7 @@ from schemas import columns as c
 from stages.language import BUNDLED_SHA256, Language, _address
 from stages.model_file import ModelFileError
 from stages.stage import Stage, check, identity
+from tests.stages.fasttext_files import HIERARCHICAL_SOFTMAX, SOFTMAX, write_classifier
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 ENGLISH = "The mill stands by the river,\nand the wheel turns all day long while the miller sleeps."
@@ -121,3 +122,33 @@ def test_decisions_and_scores_are_datatroves(monkeypatch, languages, threshold):
     assert [row["lang"] for row in ours] == [d.metadata["language"] for d in documents]
     expected = [min(d.metadata["language_score"], 1.0) for d in documents]
     assert [row["lang_score"] for row in ours] == [np.float32(score) for score in expected]
+
+
+def test_a_threshold_of_its_own_for_a_language():
+    scores = dict(zip("ed", Language().open()(texts(ENGLISH, GERMAN)).column("lang_score").to_pylist(), strict=True))
+    both = Language(languages=("en", "de"), thresholds={"de": scores["d"]})
+    assert reasons(both, ENGLISH, GERMAN) == [None, "language_score"]
+    either = Language(languages=(), threshold=1.0, thresholds={"de": 0.5})
+    assert reasons(either, ENGLISH, GERMAN) == ["language_score", None]
+    assert identity(either)["settings"]["thresholds"] == {"de": 0.5}
+    assert pickle.loads(pickle.dumps(either)) == either
+
+
+def test_bad_thresholds_are_told():
+    with pytest.raises(ValueError, match=r"thresholds should be a mapping of language to score, .* got \('de', 0\.8\)"):
+        Language(thresholds=("de", 0.8))
+    with pytest.raises(ValueError, match=r"does not know 'ger'"):
+        Language(thresholds={"ger": 0.8}).open()
+
+
+@pytest.mark.parametrize("loss", [HIERARCHICAL_SOFTMAX, SOFTMAX])
+def test_another_model_with_labels_of_its_own(tmp_path, loss):
+    path = write_classifier(tmp_path / "other.bin", ["the", "</s>"], ["eng_Latn", "deu_Latn"], loss)
+    found = Language(model=str(path), languages=(), threshold=0.0).open()(texts(ENGLISH, GERMAN, "x")).to_pylist()
+    best = [_FastText(str(path)).predict(t.replace("\n", " "))[0][0] for t in (ENGLISH, GERMAN, "x")]
+    assert [f"__label__{row['lang']}" for row in found] == best
+    assert {row["lang"] for row in found} <= {"eng_Latn", "deu_Latn"}
+    kept = reasons(Language(model=str(path), languages=("eng_Latn",), threshold=0.5), ENGLISH, GERMAN, "x")
+    assert [reason is None for reason in kept] == [label == "__label__eng_Latn" for label in best]
+    with pytest.raises(ValueError, match=r"does not know 'eng_Latin'; did you mean 'eng_Latn'"):
+        Language(model=str(path), languages=("eng_Latin",)).open()
