@@ -65,12 +65,23 @@ def language(r: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def extraction(r: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            f"extraction by {name}, sites that no engine was fitted to",
+            f"F1 {f['validation']['words']['f1']:.3f}, {f['ms']:.1f} ms a page",
+        )
+        for name, f in r["engines"].items()
+    ]
+
+
 TOLD: dict[str, Lines] = {
     "engine": engine,
     "memory": memory,
     "agreement": agreement,
     "minhash": minhash,
     "language": language,
+    "extraction": extraction,
 }
 
 
