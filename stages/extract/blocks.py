@@ -10,12 +10,14 @@ import re
 from collections.abc import Container
 from typing import NamedTuple
 
+from stages.extract.possessive import possessive
+
 MAX_CHARS = 20_000_000  # of a page; what follows is not read
 MAX_DEPTH = 200  # block elements inside each other; what is deeper counts as its ancestor at this depth
 LOOK_BACK = 40  # how far up an end tag looks for its start
 MAX_QUOTED = 20_000  # characters of a quoted attribute that may hold `>`
 
-TAG = re.compile(
+TAG = possessive(
     r"""<(/?[a-zA-Z!?][^\s<>/"']*+)"""
     rf"""((?:[^<>"']++|"[^"]{{0,{MAX_QUOTED}}}+"|'[^']{{0,{MAX_QUOTED}}}+')*+(?=>)|[^<>]*+)>"""
     r"""([^<]*+(?:<(?![a-zA-Z/!?])[^<]*+)*+)"""

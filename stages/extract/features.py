@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.extract.blocks import Block, Page
+from stages.extract.possessive import possessive
 
 Floats = NDArray[np.float64]
 
-NAMES = re.compile(r"""\b(?:class|id|role|itemprop)\s*=\s*("[^"]*+"|'[^']*+'|[^\s"'>]++)""", re.IGNORECASE)
+NAMES = possessive(r"""\b(?:class|id|role|itemprop)\s*=\s*("[^"]*+"|'[^']*+'|[^\s"'>]++)""", re.IGNORECASE)
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 DENSE = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # scripts that say more in a character
 DENSE_FACTOR = 2.5
