@@ -85,6 +85,8 @@ class RayRunner:
 
     def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None:
         """The tasks of one phase of a shuffle; a lost worker's task is done again."""
+        if not tasks:  # all were done by an earlier run: no worker is needed for that
+            return
         pool = self._workers(planned.groups[0].resources, len(tasks))
         todo = deque((task, 1) for task in tasks)
         busy: dict[Any, tuple[Any, Task, int]] = {}
