@@ -115,7 +115,7 @@ class RayRunner:
             from cluster.pipeline import run_pipeline  # noqa: PLC0415 - only steps with several kinds of workers
 
             return run_pipeline(planned, target, shards, progress, self._wanted)
-        pool = self._workers(planned.groups[0].resources, len(shards))
+        pool = self._workers(planned.groups[0].resources, len(shards), planned)
         # The largest first: what is left at the end is small, and all workers end at about the same time.
         todo = deque(Assignment(shard) for shard in sorted(shards, key=lambda s: (-s.bytes, s.name)))
         busy: dict[Any, Busy] = {}
@@ -159,8 +159,11 @@ class RayRunner:
             state.failure = report
         return None
 
-    def _workers(self, resources: Resources, work: int) -> Pool:
-        """The pool for fused groups; the same workers serve all steps that take the same."""
+    def _workers(self, resources: Resources, work: int, planned: PlannedStep | None = None) -> Pool:
+        """The pool for fused groups; the same workers serve all steps that take the same.
+
+        New workers open the stages of `planned` side by side before the first shard is theirs.
+        """
         if self._pool is None or self._resources != resources:
             begun = time.perf_counter()
             if self._pool is not None:
@@ -169,7 +172,7 @@ class RayRunner:
             self._pool = Pool(lambda: spawn(Worker, resources, int(resources.cpus)), self.workers)
             self._resources = resources
             self._pool.resize(work)  # all at once: they start side by side
-            ray.wait([worker.ready.remote() for worker in self._pool.actors])
+            ray.wait([worker.ready.remote(planned) for worker in self._pool.actors])
             self.startup_seconds += time.perf_counter() - begun
         return self._pool
 

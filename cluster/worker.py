@@ -6,6 +6,7 @@ It holds nothing that another worker could not make again: losing one costs the 
 import os
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,8 +71,11 @@ class Worker:
         self._opened: tuple[str, Opened] | None = None
         self._group: tuple[tuple[str, int], Chain] | None = None
 
-    def ready(self) -> int:
-        """Process id, once the worker can work."""
+    def ready(self, planned: PlannedStep | None = None) -> int:
+        """Process id, once the worker can work: with the stages of `planned` open, if it is given."""
+        if planned is not None:
+            with suppress(Exception):  # the first shard opens them again, and tells what is wrong as any other failure
+                self._open(planned)
         return os.getpid()
 
     def run_task(self, planned: PlannedStep, target: Target, task: Task) -> Failed | None:
