@@ -7,7 +7,11 @@ shards    input files -> shards, the unit of work, commit and resume
 chain     opened stages over a table: verdicts, dead rows, the account
 commit    a shard's files and its manifest
 work      one shard from its file to its commit
+barrier   what must be known of all rows before the first one of a step flows: what a stage's author writes
 shuffle   rows to partitions by key, and the verdicts back to their shards
+components  connected components of a graph that no process holds whole
+phases    a barrier carried out, resumed and cleaned up
+spill     tables cut into partitions by hash
 run       the steps of a recipe in order: resume, totals, failure
 local     the reference runner: a for-loop in this process
 stream    the Ray driver: pools, bounded queues, back-pressure

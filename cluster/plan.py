@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cluster.barrier import Linking, Particular, Shuffle, Spreading
 from cluster.errors import ConfigError
 from cluster.recipe import Recipe, Step
 from cluster.shards import InputFile, Shard, make_shards
@@ -83,7 +84,7 @@ def plan_step(
     """Walk the schema of one step and fix its identity; return it with every fault found."""
     faults = missing(schema, document.ROW, f"step {step.name}")
     if step.shuffle is not None:
-        faults += missing(schema, step.shuffle.reads, name_of(step.shuffle)) + _key_faults(step, schema)
+        faults += _shuffle_faults(step, step.shuffle, schema)
         for field in step.shuffle.adds:
             schema = schema.append(field) if field.name not in schema.names else schema
     behind, wrong = walk(step.stages, schema)
@@ -99,21 +100,33 @@ def plan_step(
     return planned, faults + wrong
 
 
-def _key_faults(step: Step, schema: pa.Schema) -> list[str]:
-    """What is wrong with the shuffle of `step`: nothing before it to shuffle, or a key that is no hash."""
-    assert step.shuffle is not None
-    who, key = name_of(step.shuffle), step.shuffle.key
-    faults = []
+def _shuffle_faults(step: Step, shuffle: Shuffle, schema: pa.Schema) -> list[str]:
+    """What is wrong with the shuffle of `step` over rows of `schema`."""
+    who = name_of(shuffle)
+    faults = missing(schema, shuffle.reads, who)
     if step.after is None:
         faults.append(f"{who} shuffles the rows of an earlier step, but 'after' names none")
+    if isinstance(shuffle, Linking):
+        reads = {field.name for field in shuffle.reads}
+        faults += missing(schema, pa.schema([f for f in shuffle.links_read if f.name not in reads]), who)
+    elif not isinstance(shuffle, Spreading):
+        faults += _key_faults(shuffle, schema)
+    if not faults and isinstance(shuffle, Particular):
+        faults = [f"{who}: {fault}" for fault in shuffle.faults(schema)]
+    return faults
+
+
+def _key_faults(shuffle: Shuffle, schema: pa.Schema) -> list[str]:
+    """What is wrong with the key column: it is not there, or no hash."""
+    who, key = name_of(shuffle), shuffle.key
     if key not in schema.names:
-        if key not in step.shuffle.reads.names:  # else it is told already
-            faults.append(f"{who}.key is {key!r}, which no earlier stage adds{nearest(key, schema.names)}")
-        return faults
+        if key in shuffle.reads.names:  # it is told already
+            return []
+        return [f"{who}.key is {key!r}, which no earlier stage adds{nearest(key, schema.names)}"]
     type_ = schema.field(key).type
     if type_ != pa.uint64() and not (pa.types.is_fixed_size_binary(type_) and type_.byte_width >= 8):
-        faults.append(f"{who}.key is {key!r}, a {type_}; a key is a hash: uint64 or binary of 8 bytes or more")
-    return faults
+        return [f"{who}.key is {key!r}, a {type_}; a key is a hash: uint64 or binary of 8 bytes or more"]
+    return []
 
 
 def _groups(step: Step) -> tuple[Group, ...]:

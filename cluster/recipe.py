@@ -9,32 +9,12 @@ import importlib
 import pkgutil
 import typing
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any
 
-import pyarrow as pa
-
+from cluster.barrier import Shuffle
 from cluster.errors import ConfigError
 from schemas.check import nearest
 from stages.stage import Source, Stage, name_of
-
-
-@runtime_checkable
-class Shuffle(Protocol):
-    """What must be known of all rows before the first row of a step flows: a barrier, not a stage.
-
-    Rows of the earlier step's dataset are partitioned by the hash column `key`; `reduce` sees one partition at a time,
-    as a table of `reads` and (shard, row) in the order of shard and row, and returns (shard, row) and the columns of
-    `adds` for the rows it has a verdict on. Every other row gets `alone`, or null.
-    """
-
-    @property
-    def key(self) -> str: ...
-
-    reads: ClassVar[pa.Schema]
-    adds: ClassVar[pa.Schema]
-    alone: ClassVar[dict[str, Any]]
-
-    def reduce(self, table: pa.Table) -> pa.Table: ...
 
 
 @dataclass(frozen=True)

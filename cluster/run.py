@@ -15,10 +15,11 @@ from fsspec.implementations.local import LocalFileSystem
 from cluster import VERSION
 from cluster.commit import Target, discard, read_manifests, tidy
 from cluster.errors import AccountError, ConfigError, HeadraceError
+from cluster.phases import DEFAULT_MEMORY, judged_other_rows, run_barrier
 from cluster.plan import Plan, PlannedStep
 from cluster.progress import Progress
 from cluster.shards import InputFile, Shard
-from cluster.shuffle import Reduce, Scatter, Task, partitions_for
+from cluster.shuffle import Task
 from cluster.storage import Folder, address, locate
 from schemas.manifest import Counts, Manifest
 from stages.stage import Piece, name_of
@@ -49,6 +50,7 @@ class Options:
     fresh: bool = False
     max_dead: float = 0.001
     removed_text: bool = True
+    memory: int = DEFAULT_MEMORY  # bytes that a task of a barrier may take
     quiet: bool = False
 
 
@@ -168,16 +170,18 @@ def _run_step(plan: Plan, planned: PlannedStep, target: Target, runner: Runner, 
     upstream = read_manifests(folder.below(after)) if after else {}
     rows = sum(manifest.counts.out for manifest in upstream.values())
     shards = shards_after(folder, after, upstream) if after else list(plan.shards)
-    if planned.step.shuffle is not None and _judged_other_rows(target, shards):
+    if planned.step.shuffle is not None and judged_other_rows(target.folder, shards):
         discard(target.folder)
     target.folder.put("step.json", _describe(plan, planned, options))
     folder.sweep("")
-    for part in ("", "data", "removed", "dead", "manifests", "shuffle/rows", "shuffle/verdicts"):
+    for part in ("", "data", "removed", "dead", "manifests", "shuffle"):
         target.folder.sweep(part)
+    for part in target.folder.below("shuffle").folders():
+        target.folder.sweep(f"shuffle/{part}")
     done = read_manifests(target.folder)
     todo = [shard for shard in shards if shard.name not in done]
     if todo and planned.step.shuffle is not None:
-        _run_shuffle(planned, target, runner, shards, rows)
+        run_barrier(planned, target, runner, shards, rows, options.memory)
     progress = Progress(
         planned.name,
         folder,
@@ -196,24 +200,6 @@ def _run_step(plan: Plan, planned: PlannedStep, target: Target, runner: Runner, 
             f"step {planned.name} read {progress.counts.rows_in} rows of step {after}, which kept {rows}"
         )
     tidy(target.folder)
-
-
-def _judged_other_rows(target: Target, shards: list[Shard]) -> bool:
-    """True if the verdicts that are there do not know all `shards`: a replay has brought rows back since."""
-    there = target.folder.names("shuffle/rows")
-    judged = bool(target.folder.names("shuffle/verdicts") or target.folder.names("manifests"))
-    return judged and any(Scatter(shard, 1).name not in there for shard in shards)
-
-
-def _run_shuffle(planned: PlannedStep, target: Target, runner: Runner, shards: list[Shard], rows: int) -> None:
-    """Both phases of the shuffle over `rows` rows, as far as their files are not there yet."""
-    partitions = partitions_for(rows)
-    names = tuple(shard.name for shard in shards)
-    scatter: list[Task] = [Scatter(shard, partitions) for shard in shards]
-    reduce: list[Task] = [Reduce(names, p) for p in range(partitions)]
-    for tasks in (scatter, reduce):
-        there = {*target.folder.names("shuffle/rows"), *target.folder.names("shuffle/verdicts")}
-        runner.run_tasks(planned, target, [task for task in tasks if task.name not in there])
 
 
 def _describe(plan: Plan, planned: PlannedStep, options: Options) -> bytes:

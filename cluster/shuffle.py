@@ -1,78 +1,117 @@
 """Rows to partitions by key, and the verdicts back to their shards: the barrier under every dedup.
 
-    scatter  one task a shard: key, id, shard and row of every row, one row group a partition
+    scatter  one task a shard: key, row and what the shuffle reads of every row, one row group a partition
              -> <step>/shuffle/rows/<shard>.parquet
     reduce   one task a partition: Shuffle.reduce over that partition of all shards, in order of shard and row
              -> <step>/shuffle/verdicts/<partition>.parquet, sorted by shard and row
     join     each shard's rows get the verdicts on them as they are read (work.py)
 
-No task needs more than one partition in memory, and the texts are never read. A task's one file is its commit.
+A `Linking` shuffle finds its key first, by the phases of components.py. No task needs more than one partition in
+memory. A task's one file is its commit.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cluster.barrier import COMPONENT, COMPONENT_SIZE, Linking, Shuffle, Spreading
 from cluster.commit import Target
+from cluster.components import labels_of
 from cluster.plan import PlannedStep
-from cluster.recipe import Shuffle
 from cluster.shards import Shard
-from cluster.storage import Folder, open_input
+from cluster.spill import ROW, mixed, partition_of, read_partition, read_rows, write_partitions
+from cluster.storage import Folder
 
-ROWS_PER_PARTITION = 4_000_000  # about 400 MB of keys and ids in a reducer
 SHARD = pa.field("shard", pa.string(), nullable=False)
-ROW = pa.field("row", pa.int64(), nullable=False)
 VERDICT_ROWS = 1 << 16  # rows in a row group of verdicts: what a shard reads beyond its own
+
+
+class Task(Protocol):
+    """A piece of a barrier's work: one file, written whole."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, shuffle: Any, folder: Folder) -> None: ...
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """Partition the keys of one shard."""
+    """Partition the keys of one shard, the step's `number`-th."""
 
     shard: Shard
+    number: int
     partitions: int
 
     @property
     def name(self) -> str:
         return f"shuffle/rows/{self.shard.name}.parquet"
 
+    def run(self, shuffle: Shuffle, folder: Folder) -> None:
+        columns = [name for name in dict.fromkeys([*shuffle.reads.names, shuffle.key]) if name != COMPONENT]
+        tables = read_rows(self.shard, columns)
+        if isinstance(shuffle, Linking):
+            labels = labels_of(folder, self.number)
+            tables = (shuffle.members(with_labels(table, labels)) for table in tables)
+        elif isinstance(shuffle, Spreading):
+            tables = map(shuffle.spread, tables)
+        whole = pa.concat_tables(tables).combine_chunks()
+        key = pa.concat_arrays(whole.column(shuffle.key).chunks) if whole.num_rows else pa.array([], pa.uint64())
+        if isinstance(shuffle, Linking):
+            key = pa.array(mixed(key.to_numpy()))
+        write_partitions(folder, self.name, whole, partition_of(key, self.partitions), self.partitions)
+
 
 @dataclass(frozen=True)
 class Reduce:
     """Reduce one partition of all shards."""
 
-    shards: tuple[str, ...]
+    shards: tuple[str, ...]  # sorted
     partition: int
 
     @property
     def name(self) -> str:
         return f"shuffle/verdicts/{self.partition:05d}.parquet"
 
-
-Task = Scatter | Reduce
-
-
-def partitions_for(rows: int) -> int:
-    """How many partitions: from the count of rows that upstream's manifests give, not guessed."""
-    return max(1, -(-rows // ROWS_PER_PARTITION))
+    def run(self, shuffle: Shuffle, folder: Folder) -> None:
+        found = []
+        names = [f"shuffle/rows/{shard}.parquet" for shard in self.shards]
+        for number, table in enumerate(read_partition(folder, names, self.partition)):
+            found.append(table.append_column("shard", pa.repeat(pa.scalar(number, pa.int32()), table.num_rows)))
+        verdicts = shuffle.reduce(pa.concat_tables(found))
+        verdicts = verdicts.sort_by([("shard", "ascending"), ("row", "ascending")])
+        shards = pa.array(self.shards, pa.string()).take(verdicts.column("shard").combine_chunks())
+        verdicts = verdicts.set_column(verdicts.column_names.index("shard"), SHARD, shards)
+        schema = pa.schema([SHARD, ROW, *shuffle.adds])
+        with folder.writing(self.name) as out:
+            pq.write_table(
+                verdicts.select(schema.names).cast(schema), out, row_group_size=VERDICT_ROWS, compression="zstd"
+            )
 
 
 def run_task(planned: PlannedStep, target: Target, task: Task) -> None:
-    """Do one task of the shuffle of `planned`; its file appears when it is whole."""
-    shuffle = planned.step.shuffle
-    assert shuffle is not None
-    if isinstance(task, Scatter):
-        _scatter(shuffle, target.folder, task)
-    else:
-        _reduce(shuffle, target.folder, task)
+    """Do one task of the barrier of `planned`; its file appears when it is whole."""
+    task.run(planned.step.shuffle, target.folder)
+
+
+def with_labels(table: pa.Table, labels: pa.Table) -> pa.Table:
+    """The rows of `table` that `labels` knows, with their labels."""
+    row, known = table.column(ROW.name).to_numpy(), labels.column(ROW.name).to_numpy()
+    first = row[0] if len(row) else 0
+    begin, end = np.searchsorted(known, [first, first + len(row)])
+    mine = labels.slice(begin, end - begin)
+    table = table.take(pa.array(known[begin:end] - first))
+    for name in (COMPONENT, COMPONENT_SIZE):
+        table = table.append_column(name, mine.column(name))
+    return table
 
 
 def read_verdicts(planned: PlannedStep, folder: Folder, shard: str) -> pa.Table:
-    """The verdicts on the rows of `shard`: row and the columns the shuffle adds."""
+    """The verdicts on the rows of `shard`: row and the columns the shuffle adds, each row once."""
     shuffle = planned.step.shuffle
     assert shuffle is not None
     schema = pa.schema([ROW, *shuffle.adds])
@@ -81,7 +120,10 @@ def read_verdicts(planned: PlannedStep, folder: Folder, shard: str) -> pa.Table:
         with folder.open(name) as file:
             table = pq.read_table(file, filters=pc.field("shard") == shard)
             found.append(table.select(schema.names))
-    return pa.concat_tables(found) if found else schema.empty_table()
+    verdicts = pa.concat_tables(found) if found else schema.empty_table()
+    if isinstance(shuffle, Spreading) and verdicts.num_rows:
+        verdicts = shuffle.gather(verdicts.sort_by("row")).select(schema.names).cast(schema)
+    return verdicts
 
 
 def join_verdicts(shuffle: Shuffle, table: pa.Table, verdicts: pa.Table, first_row: int) -> pa.Table:
@@ -100,41 +142,3 @@ def join_verdicts(shuffle: Shuffle, table: pa.Table, verdicts: pa.Table, first_r
         else:
             table = table.append_column(field, values)
     return table
-
-
-def _scatter(shuffle: Shuffle, folder: Folder, task: Scatter) -> None:
-    with open_input(task.shard.piece.uri) as file:
-        table = pq.read_table(file, columns=list(dict.fromkeys([*shuffle.reads.names, shuffle.key])))
-    n = table.num_rows
-    part = _partition_of(table.column(shuffle.key).combine_chunks(), task.partitions)
-    table = table.append_column(SHARD, pa.repeat(pa.scalar(task.shard.name), n))
-    table = table.append_column(ROW, pa.array(np.arange(n, dtype=np.int64)))
-    schema = table.schema
-    with folder.writing(task.name) as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
-        for p in range(task.partitions):  # row group p is partition p, empty ones too
-            writer.write_table(table.filter(pa.array(part == p)), row_group_size=max(n, 1))
-
-
-def _reduce(shuffle: Shuffle, folder: Folder, task: Reduce) -> None:
-    found = []
-    for shard in sorted(task.shards):
-        with folder.open(f"shuffle/rows/{shard}.parquet") as file:
-            found.append(pq.ParquetFile(file).read_row_group(task.partition))
-    verdicts = shuffle.reduce(pa.concat_tables(found))
-    schema = pa.schema([SHARD, ROW, *shuffle.adds])
-    verdicts = verdicts.select(schema.names).cast(schema).sort_by([("shard", "ascending"), ("row", "ascending")])
-    with folder.writing(task.name) as out:
-        pq.write_table(verdicts, out, row_group_size=VERDICT_ROWS, compression="zstd")
-
-
-def _partition_of(key: pa.Array, partitions: int) -> Any:
-    """The partition of each key. The key is a hash already: its first 8 bytes are as good as random."""
-    if key.null_count:
-        raise ValueError(f"{key.null_count} rows have no key to shuffle by")
-    if pa.types.is_fixed_size_binary(key.type):
-        width = key.type.byte_width
-        raw = np.frombuffer(key.buffers()[1], dtype=np.uint8, count=len(key) * width, offset=key.offset * width)
-        head = raw.reshape(-1, width)[:, :8].copy().view("<u8")[:, 0]
-    else:
-        head = key.cast(pa.uint64()).to_numpy()
-    return (head % np.uint64(partitions)).astype(np.int32)

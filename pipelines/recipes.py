@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 
+from cluster.barrier import Shuffle
 from cluster.errors import ConfigError
-from cluster.recipe import Recipe, Shuffle, Step, build
+from cluster.recipe import Recipe, Step, build
 from pipelines import plain_yaml
 from schemas.check import nearest
 from stages.stage import Source, Stage

@@ -9,11 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cluster import phases
 from cluster import shuffle as module
 from cluster.errors import RunError
 from cluster.local import LocalRunner
+from cluster.phases import partitions_for
 from cluster.recipe import Recipe, Step
-from cluster.shuffle import _partition_of, join_verdicts, partitions_for
+from cluster.shuffle import join_verdicts
+from cluster.spill import partition_of
 from schemas import columns as c
 from stages.drop_duplicates import DropDuplicates
 from stages.keep_first import KeepFirst
@@ -29,6 +32,11 @@ FILES = {
     "d.txt": "five\nfour\n",
 }
 KEPT = ["one", "two", "three", "four", "five"]
+
+
+def key_bytes(rows: int) -> int:
+    """How large a key has to be for a partition to have room for so many rows."""
+    return (phases.DEFAULT_MEMORY - phases.AT_REST) // (phases.COPIES * rows)
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ def by_number() -> Recipe:
 def test_dedup_over_any_number_of_partitions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_per_partition: int
 ) -> None:
-    monkeypatch.setattr(module, "ROWS_PER_PARTITION", rows_per_partition)
+    monkeypatch.setattr(phases, "KEY_BYTES", key_bytes(rows_per_partition))
     plan = plan_over(two_steps(DropWith("spam")), write(tmp_path / "in", FILES))
     result = run_local(plan, tmp_path / "out")
     assert sorted(texts(tmp_path / "out/dedup/data")) == sorted(KEPT)
@@ -74,7 +82,7 @@ def test_dedup_over_any_number_of_partitions(
 
 
 def test_duplicates_name_the_one_of_the_smallest_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROWS_PER_PARTITION", 2)
+    monkeypatch.setattr(phases, "KEY_BYTES", key_bytes(2))
     run_local(plan_over(two_steps(), write(tmp_path / "in", FILES)), tmp_path / "out")
     kept = {row["text"]: (row["id"], row["cluster_size"]) for row in rows(tmp_path / "out/dedup/data")}
     removed = rows(tmp_path / "out/dedup/removed")
@@ -128,7 +136,7 @@ def test_rows_the_second_source_rejects_keep_the_others_in_place(
 
 
 def test_key_may_be_a_64_bit_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROWS_PER_PARTITION", 2)
+    monkeypatch.setattr(phases, "KEY_BYTES", key_bytes(2))
     run_local(plan_over(by_number(), write(tmp_path / "in", {"a.txt": "a\nbb\nc\ndd\neee\n"})), tmp_path / "out")
     assert sorted(map(len, texts(tmp_path / "out/dedup/data"))) == [1, 2, 3]
 
@@ -173,25 +181,25 @@ def test_damaged_dataset_of_an_earlier_step_is_not_passed_over(tmp_path: Path) -
         run_local(plan, tmp_path / "out")
 
 
-def test_partitions_are_sized_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROWS_PER_PARTITION", 10)
-    assert [partitions_for(n) for n in (0, 1, 10, 11, 100, 101)] == [1, 1, 1, 2, 10, 11]
+def test_partitions_are_sized_by_rows() -> None:
+    size = key_bytes(10)
+    assert [partitions_for(n * size, phases.DEFAULT_MEMORY) for n in (0, 1, 10, 11, 100, 101)] == [1, 1, 1, 2, 10, 11]
 
 
 def test_partition_is_the_hash_modulo_their_number() -> None:
     keys = pa.array([i.to_bytes(8, "little") + bytes(8) for i in range(6)], pa.binary(16))
-    assert _partition_of(keys, 4).tolist() == [0, 1, 2, 3, 0, 1]
-    assert _partition_of(keys.slice(2, 3), 4).tolist() == [2, 3, 0]
-    assert _partition_of(keys.slice(0, 0), 4).tolist() == []
-    assert _partition_of(pa.array([], pa.binary(16)), 4).tolist() == []
-    assert _partition_of(pa.array([5, 2**64 - 1], pa.uint64()), 4).tolist() == [1, 3]
+    assert partition_of(keys, 4).tolist() == [0, 1, 2, 3, 0, 1]
+    assert partition_of(keys.slice(2, 3), 4).tolist() == [2, 3, 0]
+    assert partition_of(keys.slice(0, 0), 4).tolist() == []
+    assert partition_of(pa.array([], pa.binary(16)), 4).tolist() == []
+    assert partition_of(pa.array([5, 2**64 - 1], pa.uint64()), 4).tolist() == [1, 3]
 
 
 def test_random_keys_spread_evenly() -> None:
     keys = pa.array(
         [r.tobytes() for r in np.random.default_rng(0).integers(0, 256, (8000, 16), np.uint8)], pa.binary(16)
     )
-    assert np.bincount(_partition_of(keys, 8)).min() > 900
+    assert np.bincount(partition_of(keys, 8)).min() > 900
 
 
 def test_verdicts_are_joined_where_they_belong() -> None:

@@ -1,0 +1,80 @@
+"""Barriers: what must be known of all rows before the first row of a step flows.
+
+A barrier is a frozen dataclass like a stage, pure functions over tables; shuffle.py and components.py carry it out.
+Rows are named by (shard, row): the number of the shard among the step's, the row in it.
+"""
+
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import pyarrow as pa
+
+COMPONENT = "component"  # the key of a `Linking` shuffle: which component of the graph a row is in
+COMPONENT_SIZE = "component_size"
+
+
+@runtime_checkable
+class Shuffle(Protocol):
+    """Rows that have one key are judged together.
+
+    Rows of the earlier step's dataset are partitioned by the hash column `key`; `reduce` sees one partition at a time,
+    as a table of `reads` and (shard, row) in the order of shard and row, and returns (shard, row) and the columns of
+    `adds` for the rows it has a verdict on. Every other row gets `alone`, or null.
+    """
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def reads(self) -> pa.Schema: ...
+
+    adds: ClassVar[pa.Schema]
+    alone: ClassVar[dict[str, Any]]
+
+    def reduce(self, table: pa.Table) -> pa.Table: ...
+
+
+@runtime_checkable
+class Spreading(Shuffle, Protocol):
+    """A shuffle where a row has several keys (its lines, its spans), or none.
+
+    `spread` makes of a table of `reads` and `row` any number of rows of `row`, `key` and what `reduce` needs besides.
+    `reduce` may judge a row in each partition that it has keys in; `gather` makes one verdict a row of them: a table of
+    (row, adds) of one shard, sorted by row -> the same, each row once.
+    `fan_out`: about how many keys a row has; partitions are sized by it.
+    """
+
+    @property
+    def fan_out(self) -> int: ...
+
+    def spread(self, table: pa.Table) -> pa.Table: ...
+
+    def gather(self, verdicts: pa.Table) -> pa.Table: ...
+
+
+@runtime_checkable
+class Linking(Shuffle, Protocol):
+    """A shuffle over the components of a graph: rows that share any one of their links are linked. `key` is COMPONENT.
+
+    `links` makes of a table of `links_read` and `row` any number of (row, link), uint64: equal links link their rows.
+    `reduce` sees whole components of two rows or more, with COMPONENT (any number that they share) and COMPONENT_SIZE
+    as columns beside `reads`; the rest are `alone`.
+    `members` takes what is not needed out of `reads` before it travels; it may change and drop columns.
+    `fan_out`: about how many links a row has; partitions are sized by it.
+    """
+
+    @property
+    def fan_out(self) -> int: ...
+
+    @property
+    def links_read(self) -> pa.Schema: ...
+
+    def links(self, table: pa.Table) -> pa.Table: ...
+
+    def members(self, table: pa.Table) -> pa.Table: ...
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """A shuffle with demands on its rows beyond their columns. `faults`: what is wrong with rows of `schema`."""
+
+    def faults(self, schema: pa.Schema) -> list[str]: ...

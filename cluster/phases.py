@@ -1,0 +1,141 @@
+"""A barrier carried out: its tasks in phases, each as far as its files are not there yet.
+
+Every task's one file is its commit, so a barrier resumes at the task. `shuffle/plan.json` holds the shards it judges
+and how many partitions there are; once all verdicts are there, the spills are taken away.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import pyarrow.parquet as pq
+
+from cluster.barrier import Linking, Shuffle, Spreading
+from cluster.commit import Target
+from cluster.components import Contract, Label, Link, Spread, edges_name
+from cluster.errors import RunError
+from cluster.plan import PlannedStep
+from cluster.shards import Shard
+from cluster.shuffle import Reduce, Scatter, Task
+from cluster.spill import read_facts
+from cluster.storage import Folder
+from schemas import columns as c
+
+DEFAULT_MEMORY = 2 << 30  # bytes that a process may take
+AT_REST = 400 << 20  # bytes of a worker that does nothing: interpreter, libraries, kernels
+COPIES = 5  # of a partition, at the height of a sort or join over it
+KEY_BYTES = 80  # of a key with its row and id in Arrow
+TEXT_BYTES = 4  # of text a row holds for each byte of its dataset's compressed file
+MAX_ROUNDS = 60  # of contraction; 2^60 nodes in a row would take as many
+PARTS = ("rows", "links", "labels")
+
+
+class Runner(Protocol):
+    """What carries tasks out."""
+
+    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None: ...
+
+
+def judged_other_rows(folder: Folder, shards: list[Shard]) -> bool:
+    """True if the verdicts that are there do not know all `shards`: a replay has brought rows back since."""
+    if not (folder.names("shuffle/verdicts") or folder.names("manifests")):
+        return False
+    return _plan(folder).get("shards") != sorted(shard.name for shard in shards)
+
+
+def run_barrier(
+    planned: PlannedStep, target: Target, runner: Runner, shards: list[Shard], rows: int, memory: int
+) -> None:
+    """All phases over `rows` rows, in processes of at most `memory` bytes."""
+    shuffle, folder = planned.step.shuffle, target.folder
+    assert shuffle is not None
+    names = tuple(sorted(shard.name for shard in shards))
+    numbers = {name: number for number, name in enumerate(names)}
+    plan = _plan(folder)
+    if plan.get("shards") != list(names):
+        plan = {"shards": list(names), **_partitions(shuffle, shards, rows, memory)}
+        folder.put("shuffle/plan.json", json.dumps(plan).encode())
+    if "partitions" in plan and _are_there(folder, [Reduce(names, p) for p in range(plan["partitions"])]):
+        return _clean(folder)
+
+    def do(tasks: Sequence[Task]) -> None:
+        there = {name for part in {task.name.rpartition("/")[0] for task in tasks} for name in folder.names(part)}
+        runner.run_tasks(planned, target, [task for task in tasks if task.name not in there])
+
+    if isinstance(shuffle, Linking):
+        _find_components(planned.name, folder, do, shards, numbers, plan["links"])
+        if "partitions" not in plan:
+            members = sum(_rows(folder, name) for name in folder.names("shuffle/labels"))
+            plan["partitions"] = partitions_for(members * _row_bytes(shuffle, shards, rows), memory)
+            folder.put("shuffle/plan.json", json.dumps(plan).encode())
+    partitions = plan["partitions"]
+    do([Scatter(shard, numbers[shard.name], partitions) for shard in shards])
+    do([Reduce(names, p) for p in range(partitions)])
+    return _clean(folder)
+
+
+def partitions_for(n_bytes: int, memory: int) -> int:
+    """How many partitions `n_bytes` of rows take where a process may have `memory` bytes: from counts, not guessed."""
+    room = memory - AT_REST
+    if room <= 0:
+        raise RunError(f"a worker at rest takes {AT_REST >> 20} MB; --memory gives it {memory >> 20} MB")
+    return max(1, -(-n_bytes * COPIES // room))
+
+
+def _find_components(
+    step: str,
+    folder: Folder,
+    do: Callable[[Sequence[Task]], None],
+    shards: list[Shard],
+    numbers: dict[str, int],
+    partitions: int,
+) -> None:
+    do([Spread(shard, numbers[shard.name], partitions) for shard in shards])
+    do([Link(tuple(numbers), p, partitions) for p in range(partitions)])
+    for round_ in range(1, MAX_ROUNDS):
+        do([Contract(round_, p, partitions) for p in range(partitions)])
+        if all(read_facts(folder, edges_name(round_, p))["settled"] for p in range(partitions)):
+            do([Label(round_, p, partitions) for p in range(partitions)])
+            return
+    raise RunError(f"step {step}: the components are not found after {MAX_ROUNDS} rounds")
+
+
+def _partitions(shuffle: Shuffle, shards: list[Shard], rows: int, memory: int) -> dict[str, int]:
+    """Partitions of the first phase. Those of a `Linking` shuffle's rows are known only once it has its components."""
+    if isinstance(shuffle, Linking):
+        return {"links": partitions_for(rows * shuffle.fan_out * KEY_BYTES, memory)}
+    if isinstance(shuffle, Spreading):
+        return {"partitions": partitions_for(rows * shuffle.fan_out * KEY_BYTES, memory)}
+    return {"partitions": partitions_for(rows * _row_bytes(shuffle, shards, rows), memory)}
+
+
+def _row_bytes(shuffle: Shuffle, shards: list[Shard], rows: int) -> int:
+    """About how many bytes of Arrow a row takes on its way."""
+    if c.BODY.name not in shuffle.reads.names:
+        return KEY_BYTES
+    return KEY_BYTES + TEXT_BYTES * sum(shard.file.size for shard in shards) // max(rows, 1)
+
+
+def _plan(folder: Folder) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(folder.get("shuffle/plan.json"))
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _are_there(folder: Folder, tasks: Sequence[Task]) -> bool:
+    return {task.name for task in tasks} <= set(folder.names("shuffle/verdicts"))
+
+
+def _rows(folder: Folder, name: str) -> int:
+    with folder.open(name) as file:
+        return int(pq.ParquetFile(file).metadata.num_rows)
+
+
+def _clean(folder: Folder) -> None:
+    """Take the spills away: the verdicts stand for them."""
+    shuffle = folder.below("shuffle")
+    for part in shuffle.folders():
+        if part in PARTS or part.startswith("edges-"):
+            shuffle.below(part).clear()
