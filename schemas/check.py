@@ -16,13 +16,13 @@ def nearest(name: str, known: list[str]) -> str:
 
 
 def missing(have: pa.Schema, want: pa.Schema, who: str) -> list[str]:
-    """Faults of `have` against `want`: columns that are not there or have another type."""
+    """Faults of `have` against `want`: columns that are not there or have another type. A wanted null is any type."""
     faults = []
     for field in want:
         if field.name not in have.names:
             hint = nearest(field.name, have.names)
             faults.append(f"{who} reads {field.name!r}, which no earlier stage adds{hint}")
-        elif have.field(field.name).type != field.type:
+        elif field.type not in (pa.null(), have.field(field.name).type):
             there = have.field(field.name).type
             faults.append(f"{who} reads {field.name!r} as {field.type}, found {there}")
     return faults

@@ -1,0 +1,1 @@
+"""Duplicates: which rows are one document, and which of them stays."""
