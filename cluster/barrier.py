@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-COMPONENT = "component"  # the key of a `Linking` shuffle: which component of the graph a row is in
-COMPONENT_SIZE = "component_size"
+from schemas import columns as c
+
+COMPONENT, COMPONENT_SIZE = c.COMPONENT.name, c.COMPONENT_SIZE.name  # the key of a `Linking` shuffle, and its count
 
 
 @runtime_checkable

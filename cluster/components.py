@@ -23,15 +23,16 @@ import pyarrow.parquet as pq
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from cluster.barrier import COMPONENT, COMPONENT_SIZE, Linking
+from cluster.barrier import Linking
 from cluster.shards import Shard
 from cluster.spill import mixed, partition_of, read_partition, read_rows, write_partitions
 from cluster.storage import Folder
+from schemas import columns as c
 
 ROWS = 1 << 40  # rows that a shard may have: a node is shard * ROWS + row
 LABEL_ROWS = 1 << 16  # rows in a row group of labels: what a shard reads beyond its own
 EDGE = pa.schema([pa.field("node", pa.int64()), pa.field("label", pa.int64())])
-LABEL = pa.schema([pa.field("node", pa.int64()), pa.field(COMPONENT, pa.int64()), pa.field(COMPONENT_SIZE, pa.int64())])
+LABEL = pa.schema([pa.field("node", pa.int64()), c.COMPONENT, c.COMPONENT_SIZE])
 
 Nodes = npt.NDArray[np.int64]
 

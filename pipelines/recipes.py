@@ -23,7 +23,7 @@ from schemas.check import nearest
 from stages.stage import Source, Stage
 
 # Module and function of each recipe; imported when asked for, since a recipe imports its stages.
-RECIPES = {"web": "pipelines.web:web"}
+RECIPES = {"web": "pipelines.web:web", "dedup": "pipelines.dedup:dedup"}
 KINDS: dict[str, Any] = {"stage": Stage, "source": Source, "shuffle": Shuffle}
 
 

@@ -15,6 +15,7 @@ EDIT = pa.struct(
         pa.field("n_chars_after", pa.int64(), nullable=False),
     ]
 )
+REPEAT = pa.struct([pa.field("start", pa.int64()), pa.field("end", pa.int64()), pa.field("of", pa.string())])
 
 
 def column(
@@ -62,6 +63,7 @@ N_CHARS = column("n_chars", pa.int64(), "length of text", unit="code points")
 N_WORDS = column("n_words", pa.int64(), "words of text by the language's tokenizer", unit="words")
 N_TOKENS = column("n_tokens", pa.int64(), "tokens of text by the model's tokenizer", unit="tokens")
 CONTENT_HASH = column("content_hash", pa.binary(16), "xxh3-128 of the normalised text")
+URL_HASH = column("url_hash", pa.binary(16), "xxh3-128 of the URL's canonical form; of the id where there is no URL")
 
 # What became of the row.
 DROP_STAGE = column("drop_stage", pa.string(), "stage that dropped the row")
@@ -83,7 +85,16 @@ ATTEMPT = column("attempt", pa.int32(), "how often the row was tried", unit="tri
 DUPLICATE_OF = column("duplicate_of", pa.string(), "id of the row that stays instead; null for the one that stays")
 CLUSTER_ID = column("cluster_id", pa.string(), "id that all copies of one document share")
 CLUSTER_SIZE = column("cluster_size", pa.int64(), "copies in the cluster, the one that stays included", unit="rows")
+REPEATED_LINES = column(
+    "repeated_lines", pa.list_(pa.int32()), "lines of text that other rows have, or the row has above", unit="from 0"
+)
+REPEATS = column(
+    "repeats", pa.list_(REPEAT), "spans of text, as it was read, that stand before in row `of`", unit="code points"
+)
 SIGNATURE = column("signature", pa.list_(pa.uint64()), "MinHash values, one per permutation")
+BANDS = column("bands", pa.list_(pa.uint64()), "hashes of the bands of the MinHash signature; null for a short text")
+COMPONENT = column("component", pa.int64(), "the component of a graph of rows that the row is in", transient=True)
+COMPONENT_SIZE = column("component_size", pa.int64(), "rows of the component", unit="rows", transient=True)
 BAND = column("band", pa.int32(), "which band of the signature")
 BAND_HASH = column("band_hash", pa.uint64(), "hash of the values in the band")
 PAIR_A = column("id_a", pa.string(), "first row of a candidate pair", nullable=False)
@@ -99,7 +110,7 @@ ALL: dict[str, pa.Field] = {
     for field in (
         ID, URL, DATE, DUMP, SOURCE, HTML, MIME, HTTP_STATUS, CHARSET, TITLE, BODY, LANG, LANG_SCORE, N_CHARS, N_WORDS,
         N_TOKENS, CONTENT_HASH, DROP_STAGE, DROP_REASON, EDITS, PARENTS, META, DEAD_STAGE, DEAD_ERROR, TRACEBACK,
-        ATTEMPT, DUPLICATE_OF, CLUSTER_ID, CLUSTER_SIZE, SIGNATURE, BAND, BAND_HASH, PAIR_A, PAIR_B, JACCARD, MODEL,
-        PROMPT_HASH,
+        ATTEMPT, DUPLICATE_OF, CLUSTER_ID, CLUSTER_SIZE, SIGNATURE, BANDS, COMPONENT, COMPONENT_SIZE, BAND, BAND_HASH,
+        PAIR_A, PAIR_B, JACCARD, MODEL, PROMPT_HASH, URL_HASH, REPEATED_LINES, REPEATS,
     )
 }  # fmt: skip

@@ -49,8 +49,12 @@ class Stage(Protocol):
     A stage whose results changed without a setting changing sets a class fact `version` (default 1).
     """
 
-    reads: ClassVar[pa.Schema]
-    adds: ClassVar[pa.Schema]
+    @property
+    def reads(self) -> pa.Schema: ...  # a class fact, unless it depends on the settings
+
+    @property
+    def adds(self) -> pa.Schema: ...
+
     rows: ClassVar[Rows]
     resources: ClassVar[Resources]
 

@@ -25,6 +25,7 @@ BLOCK = 1024  # words that wait to become shingles: with their hashes 16 KB, in 
 
 _61 = np.uint64(61)
 _33 = np.uint64(33)
+_NO, _YES, _FRACTION = np.uint64(0), np.uint64(1), np.uint64(2)
 _WORD_SEED = np.uint64(0x9E3779B97F4A7C15)
 _WORD_FACTOR = np.uint64(0x9FB21C651E98DF25)
 _STEP = np.uint64(0xD6E8FEB86659FD93)
@@ -66,6 +67,17 @@ def permute(hashes: Any, n: Any, a: Any, b: Any, minima: Any) -> None:
 
 
 @compiled
+def shingle_hashes(words: Any, shingles: Any, n_grams: Any, hashes: Any) -> None:
+    """Fill `hashes` with those of the first `shingles` runs of `n_grams` words."""
+    hashes[:shingles] = 0
+    for place in range(n_grams):
+        for i in range(shingles):
+            hashes[i] = hashes[i] * _STEP + words[i + place]
+    for i in range(shingles):
+        hashes[i] = mix(hashes[i])
+
+
+@compiled
 def _flush(words: Any, n: Any, hashes: Any, n_grams: Any, a: Any, b: Any, minima: Any) -> Any:
     """Lower `minima` over the shingles of the first `n` words; return how many words the next shingle begins with.
 
@@ -74,12 +86,7 @@ def _flush(words: Any, n: Any, hashes: Any, n_grams: Any, a: Any, b: Any, minima
     shingles = n - n_grams + 1
     if shingles <= 0:
         return n
-    hashes[:shingles] = 0
-    for place in range(n_grams):
-        for i in range(shingles):
-            hashes[i] = hashes[i] * _STEP + words[i + place]
-    for i in range(shingles):
-        hashes[i] = mix(hashes[i])
+    shingle_hashes(words, shingles, n_grams, hashes)
     permute(hashes, shingles, a, b, minima)
     for i in range(n_grams - 1):
         words[i] = words[shingles + i]
@@ -87,15 +94,13 @@ def _flush(words: Any, n: Any, hashes: Any, n_grams: Any, a: Any, b: Any, minima
 
 
 @compiled
-def sign(data: Any, start: Any, end: Any, fold: Any, n_grams: Any, block: Any, a: Any, b: Any, minima: Any) -> Any:
-    """Lower `minima` over the shingles of the text in data[start:end]; return whether it has one.
+def read_words(data: Any, i: Any, end: Any, fold: Any, words: Any, n: Any, state: Any) -> tuple[Any, Any]:
+    """Put the hashes of the words of data[i:end] behind the first `n` of `words`: (where it stopped, how many now).
 
-    `block` is room for work, uint64 of shape (2, n), n over `n_grams`.
+    It stops early when `words` has no room for two more. `state`, uint64 of 3, holds a word that is not over: its hash
+    so far, whether it has begun, and where in a number it is (1 in its whole part, 2 in its fraction).
     """
-    words, hashes = block[0], block[1]
-    n, enough = 0, False
-    word, in_word, number = _WORD_SEED, False, 0  # number: 1 in its whole part, 2 in its fraction
-    i = start
+    word, in_word, number = state[0], state[1], state[2]
     while i < end:
         if data[i] < CONTINUATION_START:
             code = fold[data[i]]
@@ -104,28 +109,57 @@ def sign(data: Any, start: Any, end: Any, fold: Any, n_grams: Any, block: Any, a
             point, i = decode(data, i, end)
             code = fold_of(point, fold)
         if code > ZERO and code < SINGLE:  # a letter, by far the most frequent
-            word, in_word, number = (word ^ np.uint64(code)) * _WORD_FACTOR, True, 0
+            word, in_word, number = (word ^ np.uint64(code)) * _WORD_FACTOR, _YES, _NO
         elif code == ZERO:  # a digit: a run of them, and one fraction, is one zero
             if number == 0:
-                word, in_word, number = (word ^ np.uint64(ZERO)) * _WORD_FACTOR, True, 1
+                word, in_word, number = (word ^ np.uint64(ZERO)) * _WORD_FACTOR, _YES, _YES
         elif code == DROP:
-            number = 0
+            number = _NO
         else:
             if code == DECIMAL and number == 1 and i < end and fold_of(decode(data, i, end)[0], fold) == ZERO:
-                number = 2
+                number = _FRACTION
                 continue
-            number = 0
+            number = _NO
             if in_word:
                 words[n] = mix(word)
-                n, word, in_word = n + 1, _WORD_SEED, False
+                n, word, in_word = n + 1, _WORD_SEED, _NO
             if code >= SINGLE:
                 words[n] = mix((word ^ np.uint64(code)) * _WORD_FACTOR)
                 n += 1
             if n + 2 > words.shape[0]:
-                enough |= n >= n_grams
-                n = _flush(words, n, hashes, n_grams, a, b, minima)
-    words[n] = mix(word)
-    n += in_word
+                break
+    state[0], state[1], state[2] = word, in_word, number
+    return i, n
+
+
+@compiled
+def begin_words(state: Any) -> None:
+    """Make `state` that of a text that has not begun."""
+    state[0], state[1], state[2] = _WORD_SEED, _NO, _NO
+
+
+@compiled
+def end_words(words: Any, n: Any, state: Any) -> Any:
+    """Put the last word of a text, if it is in one, behind the first `n`; how many now."""
+    words[n] = mix(state[0])
+    return n + np.int64(state[1])
+
+
+@compiled
+def sign(data: Any, start: Any, end: Any, fold: Any, n_grams: Any, block: Any, a: Any, b: Any, minima: Any) -> Any:
+    """Lower `minima` over the shingles of the text in data[start:end]; return whether it has one.
+
+    `block` is room for work, uint64 of shape (2, n), n over `n_grams`.
+    """
+    words, hashes, state = block[0], block[1], np.empty(3, np.uint64)
+    begin_words(state)
+    n, enough, i = 0, False, start
+    while i < end:
+        i, n = read_words(data, i, end, fold, words, n, state)
+        if i < end:
+            enough |= n >= n_grams
+            n = _flush(words, n, hashes, n_grams, a, b, minima)
+    n = end_words(words, n, state)
     enough |= n >= n_grams
     _flush(words, n, hashes, n_grams, a, b, minima)
     return enough
@@ -144,3 +178,14 @@ def sign_all(data: Any, offsets: Any, valid: Any, fold: Any, n_grams: Any, a: An
             minima = signatures[row]
             minima[:] = LARGEST
             valid[row] = sign(data, offsets[row], offsets[row + 1], fold, n_grams, block, a, b, minima)
+
+
+@compiled
+def hash_bands(signatures: Any, rows: Any, bands: Any) -> None:
+    """Fill bands[i, k] with a hash of k and the k-th run of `rows` values of signature i. All uint64."""
+    for i in range(bands.shape[0]):
+        for k in range(bands.shape[1]):
+            value = mix(_WORD_SEED + np.uint64(k))
+            for j in range(k * rows, (k + 1) * rows):
+                value = mix(value * _STEP + signatures[i, j])
+            bands[i, k] = value
