@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from schemas import columns as c
 
+KNOWN = c.KNOWN.name
 COMPONENT, COMPONENT_SIZE = c.COMPONENT.name, c.COMPONENT_SIZE.name  # the key of a `Linking` shuffle, and its count
 
 
@@ -60,6 +61,9 @@ class Linking(Shuffle, Protocol):
     `reduce` sees whole components of two rows or more, with COMPONENT (any number that they share) and COMPONENT_SIZE
     as columns beside `reads`; the rest are `alone`.
     `members` takes what is not needed out of `reads` before it travels; it may change and drop columns.
+    `index`: where rows are that are known already, as Parquet with `id` and `links_read`. They are part of the graph;
+    `reduce` sees them as rows with KNOWN true, no `row` of this step and null in all other columns. `index_faults`:
+    why rows of `schema` cannot be linked with an index of schema `known`.
     `fan_out`: about how many links a row has; partitions are sized by it.
     """
 
@@ -67,9 +71,14 @@ class Linking(Shuffle, Protocol):
     def fan_out(self) -> int: ...
 
     @property
+    def index(self) -> str | None: ...
+
+    @property
     def links_read(self) -> pa.Schema: ...
 
     def links(self, table: pa.Table) -> pa.Table: ...
+
+    def index_faults(self, schema: pa.Schema, known: pa.Schema) -> list[str]: ...
 
     def members(self, table: pa.Table) -> pa.Table: ...
 

@@ -13,6 +13,7 @@ that node's component along in the next. It ends when every node has one label a
 The idea is that of small-star and large-star (Kiveris et al. 2014), with a whole partition contracted at once.
 """
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ from scipy.sparse.csgraph import connected_components
 
 from cluster.barrier import Linking
 from cluster.shards import Shard
-from cluster.spill import mixed, partition_of, read_partition, read_rows, write_partitions
+from cluster.spill import FACTS, mixed, partition_of, read_partition, read_rows, write_partitions
 from cluster.storage import Folder
 from schemas import columns as c
 
@@ -118,7 +119,9 @@ class Label:
         nodes, labels = np.concatenate([node[mine], roots]), np.concatenate([label[mine], roots])
         counted = np.concatenate([sizes[of], sizes]) + 1
         order = np.argsort(nodes)
-        table = pa.Table.from_arrays([pa.array(v[order]) for v in (nodes, labels, counted)], schema=LABEL)
+        facts = {"rows": len(nodes), "largest": int(counted.max(initial=0))}
+        schema = LABEL.with_metadata({FACTS: json.dumps(facts).encode()})
+        table = pa.Table.from_arrays([pa.array(v[order]) for v in (nodes, labels, counted)], schema=schema)
         with folder.writing(self.name) as out:
             pq.write_table(table, out, row_group_size=LABEL_ROWS, compression="zstd")
 

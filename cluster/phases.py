@@ -15,11 +15,12 @@ from cluster.commit import Target
 from cluster.components import Contract, Label, Link, Spread, edges_name
 from cluster.errors import RunError
 from cluster.plan import PlannedStep
-from cluster.shards import Shard
+from cluster.shards import Shard, shard_name
 from cluster.shuffle import Reduce, Scatter, Task
 from cluster.spill import read_facts
-from cluster.storage import Folder
+from cluster.storage import Folder, open_input
 from schemas import columns as c
+from stages.stage import Piece
 
 DEFAULT_MEMORY = 2 << 30  # bytes that a process may take
 AT_REST = 400 << 20  # bytes of a worker that does nothing: interpreter, libraries, kernels
@@ -49,13 +50,15 @@ def run_barrier(
     """All phases over `rows` rows, in processes of at most `memory` bytes."""
     shuffle, folder = planned.step.shuffle, target.folder
     assert shuffle is not None
-    names = tuple(sorted(shard.name for shard in shards))
-    numbers = {name: number for number, name in enumerate(names)}
+    own, known = sorted(shards, key=lambda shard: shard.name), known_shards(planned)
+    everyone = [*own, *known]  # the place in this list is a shard's number
+    names = tuple(shard.name for shard in everyone)
     plan = _plan(folder)
-    if plan.get("shards") != list(names):
-        plan = {"shards": list(names), **_partitions(shuffle, shards, rows, memory)}
+    if plan.get("shards") != [shard.name for shard in own]:
+        rows += sum(_rows(shard) for shard in known)
+        plan = {"shards": [shard.name for shard in own], **_partitions(shuffle, own, rows, memory)}
         folder.put("shuffle/plan.json", json.dumps(plan).encode())
-    if "partitions" in plan and _are_there(folder, [Reduce(names, p) for p in range(plan["partitions"])]):
+    if "partitions" in plan and _judged(folder, plan["partitions"]):
         return _clean(folder)
 
     def do(tasks: Sequence[Task]) -> None:
@@ -63,15 +66,21 @@ def run_barrier(
         runner.run_tasks(planned, target, [task for task in tasks if task.name not in there])
 
     if isinstance(shuffle, Linking):
-        _find_components(planned.name, folder, do, shards, numbers, plan["links"])
+        largest, members = _find_components(planned.name, folder, do, everyone, plan["links"])
         if "partitions" not in plan:
-            members = sum(_rows(folder, name) for name in folder.names("shuffle/labels"))
-            plan["partitions"] = partitions_for(members * _row_bytes(shuffle, shards, rows), memory)
+            plan["partitions"] = partitions_for(members * _row_bytes(shuffle, own, rows), memory)
+            plan["largest_component"] = largest
             folder.put("shuffle/plan.json", json.dumps(plan).encode())
     partitions = plan["partitions"]
-    do([Scatter(shard, numbers[shard.name], partitions) for shard in shards])
-    do([Reduce(names, p) for p in range(partitions)])
+    do([Scatter(shard, number, partitions, number >= len(own)) for number, shard in enumerate(everyone)])
+    do([Reduce(names, p, len(known)) for p in range(partitions)])
     return _clean(folder)
+
+
+def known_shards(planned: PlannedStep) -> list[Shard]:
+    """The files of the shuffle's index as shards, none of whose names is one of the step's."""
+    pieces = [Piece(file.uri) for file in planned.known]
+    return [Shard(f"known-{shard_name(piece)}", piece, file) for piece, file in zip(pieces, planned.known, strict=True)]
 
 
 def partitions_for(n_bytes: int, memory: int) -> int:
@@ -83,20 +92,19 @@ def partitions_for(n_bytes: int, memory: int) -> int:
 
 
 def _find_components(
-    step: str,
-    folder: Folder,
-    do: Callable[[Sequence[Task]], None],
-    shards: list[Shard],
-    numbers: dict[str, int],
-    partitions: int,
-) -> None:
-    do([Spread(shard, numbers[shard.name], partitions) for shard in shards])
-    do([Link(tuple(numbers), p, partitions) for p in range(partitions)])
+    step: str, folder: Folder, do: Callable[[Sequence[Task]], None], shards: list[Shard], partitions: int
+) -> tuple[int, int]:
+    """(rows of the largest component, rows that are in one)."""
+    names = tuple(shard.name for shard in shards)
+    do([Spread(shard, number, partitions) for number, shard in enumerate(shards)])
+    do([Link(names, p, partitions) for p in range(partitions)])
     for round_ in range(1, MAX_ROUNDS):
         do([Contract(round_, p, partitions) for p in range(partitions)])
         if all(read_facts(folder, edges_name(round_, p))["settled"] for p in range(partitions)):
-            do([Label(round_, p, partitions) for p in range(partitions)])
-            return
+            labels = [Label(round_, p, partitions) for p in range(partitions)]
+            do(labels)
+            facts = [read_facts(folder, label.name) for label in labels]
+            return max(fact["largest"] for fact in facts), sum(fact["rows"] for fact in facts)
     raise RunError(f"step {step}: the components are not found after {MAX_ROUNDS} rounds")
 
 
@@ -124,12 +132,12 @@ def _plan(folder: Folder) -> dict[str, Any]:
     return found
 
 
-def _are_there(folder: Folder, tasks: Sequence[Task]) -> bool:
-    return {task.name for task in tasks} <= set(folder.names("shuffle/verdicts"))
+def _judged(folder: Folder, partitions: int) -> bool:
+    return {Reduce((), p).name for p in range(partitions)} <= set(folder.names("shuffle/verdicts"))
 
 
-def _rows(folder: Folder, name: str) -> int:
-    with folder.open(name) as file:
+def _rows(shard: Shard) -> int:
+    with open_input(shard.file.uri) as file:
         return int(pq.ParquetFile(file).metadata.num_rows)
 
 

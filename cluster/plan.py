@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cluster.barrier import Linking, Particular, Shuffle, Spreading
 from cluster.errors import ConfigError
 from cluster.recipe import Recipe, Step
-from cluster.shards import InputFile, Shard, make_shards
+from cluster.shards import InputFile, Shard, list_inputs, make_shards
 from cluster.storage import open_input
 from schemas import columns, document
 from schemas.check import SchemaError, missing, nearest
@@ -36,6 +37,7 @@ class PlannedStep:
     schema: pa.Schema  # of the rows behind the last stage, transient columns included
     groups: tuple[Group, ...]
     identity: dict[str, Any]
+    known: tuple[InputFile, ...] = ()  # the index of its shuffle: rows of earlier runs
 
     @property
     def name(self) -> str:
@@ -83,8 +85,10 @@ def plan_step(
 ) -> tuple[PlannedStep, list[str]]:
     """Walk the schema of one step and fix its identity; return it with every fault found."""
     faults = missing(schema, document.ROW, f"step {step.name}")
+    known: tuple[InputFile, ...] = ()
     if step.shuffle is not None:
-        faults += _shuffle_faults(step, step.shuffle, schema)
+        known, wrong = _known(step.shuffle)
+        faults += wrong + _shuffle_faults(step, step.shuffle, schema, known)
         for field in step.shuffle.adds:
             schema = schema.append(field) if field.name not in schema.names else schema
     behind, wrong = walk(step.stages, schema)
@@ -96,23 +100,51 @@ def plan_step(
         "shuffle": identity(step.shuffle) if step.shuffle else None,
         "stages": [identity(stage) for stage in step.stages],
     }
-    planned = PlannedStep(step, behind, _groups(step), what)
+    if known:
+        what["known"] = fingerprint(sorted((f.uri, f.size, f.etag) for f in known))
+    planned = PlannedStep(step, behind, _groups(step), what, known)
     return planned, faults + wrong
 
 
-def _shuffle_faults(step: Step, shuffle: Shuffle, schema: pa.Schema) -> list[str]:
-    """What is wrong with the shuffle of `step` over rows of `schema`."""
-    who = name_of(shuffle)
+def _known(shuffle: Shuffle) -> tuple[tuple[InputFile, ...], list[str]]:
+    """The files of the shuffle's index, and what is wrong with it."""
+    if not isinstance(shuffle, Linking) or shuffle.index is None:
+        return (), []
+    try:
+        return list_inputs([shuffle.index]), []
+    except ConfigError as error:
+        return (), [f"{name_of(shuffle)}.index: {line}" for line in str(error).splitlines()]
+
+
+def _schema_of(known: tuple[InputFile, ...], who: str, reads: pa.Schema) -> tuple[pa.Schema | None, list[str]]:
+    """The schema of an index, as its first file has it, and what is wrong with it."""
+    if not known:
+        return None, []
+    try:
+        with open_input(known[0].uri) as file:
+            schema = pq.read_schema(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        return None, [f"{who}.index: {known[0].uri}: no Parquet file: {error}"]
+    return schema, [f"{known[0].uri}: {fault}" for fault in missing(schema, reads, f"{who}.index")]
+
+
+def _shuffle_faults(step: Step, shuffle: Shuffle, schema: pa.Schema, known: tuple[InputFile, ...]) -> list[str]:
+    """What is wrong with the shuffle of `step` over rows of `schema`, and with its index."""
+    who, there = name_of(shuffle), None
     faults = missing(schema, shuffle.reads, who)
     if step.after is None:
         faults.append(f"{who} shuffles the rows of an earlier step, but 'after' names none")
     if isinstance(shuffle, Linking):
         reads = {field.name for field in shuffle.reads}
         faults += missing(schema, pa.schema([f for f in shuffle.links_read if f.name not in reads]), who)
+        there, wrong = _schema_of(known, who, pa.schema([columns.ID, *shuffle.links_read]))
+        faults += wrong
     elif not isinstance(shuffle, Spreading):
         faults += _key_faults(shuffle, schema)
     if not faults and isinstance(shuffle, Particular):
         faults = [f"{who}: {fault}" for fault in shuffle.faults(schema)]
+    if not faults and isinstance(shuffle, Linking) and there is not None:
+        faults = [f"{who}: {fault}" for fault in shuffle.index_faults(schema, there)]
     return faults
 
 

@@ -25,6 +25,7 @@ from cluster.plan import PlannedStep
 from cluster.shards import Shard
 from cluster.spill import ROW, mixed, partition_of, read_partition, read_rows, write_partitions
 from cluster.storage import Folder
+from schemas import columns as c
 
 SHARD = pa.field("shard", pa.string(), nullable=False)
 VERDICT_ROWS = 1 << 16  # rows in a row group of verdicts: what a shard reads beyond its own
@@ -41,11 +42,12 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Scatter:
-    """Partition the keys of one shard, the step's `number`-th."""
+    """Partition the keys of one shard, the step's `number`-th, or one of an index, of which only the links are read."""
 
     shard: Shard
     number: int
     partitions: int
+    known: bool = False
 
     @property
     def name(self) -> str:
@@ -53,10 +55,15 @@ class Scatter:
 
     def run(self, shuffle: Shuffle, folder: Folder) -> None:
         columns = [name for name in dict.fromkeys([*shuffle.reads.names, shuffle.key]) if name != COMPONENT]
+        if self.known and isinstance(shuffle, Linking):
+            columns = [c.ID.name, *shuffle.links_read.names]
         tables = read_rows(self.shard, columns)
         if isinstance(shuffle, Linking):
             labels = labels_of(folder, self.number)
-            tables = (shuffle.members(with_labels(table, labels)) for table in tables)
+            labelled = (with_labels(table, labels) for table in tables)
+            if self.known:
+                labelled = (with_nulls(table, shuffle.reads) for table in labelled)
+            tables = map(shuffle.members, labelled)
         elif isinstance(shuffle, Spreading):
             tables = map(shuffle.spread, tables)
         whole = pa.concat_tables(tables).combine_chunks()
@@ -70,8 +77,9 @@ class Scatter:
 class Reduce:
     """Reduce one partition of all shards."""
 
-    shards: tuple[str, ...]  # sorted
+    shards: tuple[str, ...]  # the step's, in order of number; then those of an index
     partition: int
+    known: int = 0  # how many are the index's
 
     @property
     def name(self) -> str:
@@ -82,7 +90,12 @@ class Reduce:
         names = [f"shuffle/rows/{shard}.parquet" for shard in self.shards]
         for number, table in enumerate(read_partition(folder, names, self.partition)):
             found.append(table.append_column("shard", pa.repeat(pa.scalar(number, pa.int32()), table.num_rows)))
-        verdicts = shuffle.reduce(pa.concat_tables(found))
+        rows = pa.concat_tables(found, promote_options="permissive" if self.known else "none")
+        if isinstance(shuffle, Linking):
+            theirs = pc.greater_equal(rows.column("shard"), len(self.shards) - self.known)
+            rows = rows.append_column(c.KNOWN.name, theirs)
+        verdicts = shuffle.reduce(rows)
+        verdicts = verdicts.filter(pc.less(verdicts.column("shard"), len(self.shards) - self.known))
         verdicts = verdicts.sort_by([("shard", "ascending"), ("row", "ascending")])
         shards = pa.array(self.shards, pa.string()).take(verdicts.column("shard").combine_chunks())
         verdicts = verdicts.set_column(verdicts.column_names.index("shard"), SHARD, shards)
@@ -107,6 +120,14 @@ def with_labels(table: pa.Table, labels: pa.Table) -> pa.Table:
     table = table.take(pa.array(known[begin:end] - first))
     for name in (COMPONENT, COMPONENT_SIZE):
         table = table.append_column(name, mine.column(name))
+    return table
+
+
+def with_nulls(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """`table` with the columns of `schema` that it lacks, empty."""
+    for field in schema:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     return table
 
 

@@ -17,6 +17,16 @@ EDIT = pa.struct(
 )
 REPEAT = pa.struct([pa.field("start", pa.int64()), pa.field("end", pa.int64()), pa.field("of", pa.string())])
 
+CONTAMINATION = pa.struct(
+    [
+        pa.field("benchmark", pa.string(), nullable=False),
+        pa.field("item", pa.string(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),  # by the stage's rule, 0 to 1
+        pa.field("ngram", pa.string(), nullable=False),  # the first of the item's that the text has
+        pa.field("places", pa.list_(pa.int32()), nullable=False),  # words of the item at which one begins
+    ]
+)
+
 
 def column(
     name: str,
@@ -53,7 +63,9 @@ HTML = column("html", TEXT, "the page, decoded to Unicode", transient=True)
 MIME = column("mime", pa.string(), "media type by the HTTP header, lower case, without parameters")
 HTTP_STATUS = column("http_status", pa.int32(), "HTTP status of the response; null for WET records")
 CHARSET = column("charset", pa.string(), "encoding the page was decoded with")
-TITLE = column("title", pa.string(), "title of the page")
+TITLE = column("title", pa.string(), "title of the page, as the page gives it")
+PUBLISHED = column("published", pa.string(), "day the page says it was published", unit="ISO 8601")
+CANONICAL_URL = column("canonical_url", pa.string(), "address the page gives as its own")
 BODY = column("text", TEXT, "the document")
 
 # What is known of the text.
@@ -95,11 +107,15 @@ SIGNATURE = column("signature", pa.list_(pa.uint64()), "MinHash values, one per 
 BANDS = column("bands", pa.list_(pa.uint64()), "hashes of the bands of the MinHash signature; null for a short text")
 COMPONENT = column("component", pa.int64(), "the component of a graph of rows that the row is in", transient=True)
 COMPONENT_SIZE = column("component_size", pa.int64(), "rows of the component", unit="rows", transient=True)
+KNOWN = column("known", pa.bool_(), "whether the row is one of an index, not of this run", transient=True)
 BAND = column("band", pa.int32(), "which band of the signature")
 BAND_HASH = column("band_hash", pa.uint64(), "hash of the values in the band")
 PAIR_A = column("id_a", pa.string(), "first row of a candidate pair", nullable=False)
 PAIR_B = column("id_b", pa.string(), "second row of a candidate pair", nullable=False)
 JACCARD = column("jaccard_score", pa.float32(), "Jaccard similarity of the pair's shingles", unit="0 to 1")
+CONTAMINATED_BY = column(
+    "contaminated_by", pa.list_(CONTAMINATION), "test items that share n-grams with text, best first; null for none"
+)
 
 # What a model adds.
 MODEL = column("model", pa.string(), "model that wrote or changed the row")
@@ -108,9 +124,10 @@ PROMPT_HASH = column("prompt_hash", pa.string(), "hash of the prompt file and it
 ALL: dict[str, pa.Field] = {
     field.name: field
     for field in (
-        ID, URL, DATE, DUMP, SOURCE, HTML, MIME, HTTP_STATUS, CHARSET, TITLE, BODY, LANG, LANG_SCORE, N_CHARS, N_WORDS,
-        N_TOKENS, CONTENT_HASH, DROP_STAGE, DROP_REASON, EDITS, PARENTS, META, DEAD_STAGE, DEAD_ERROR, TRACEBACK,
-        ATTEMPT, DUPLICATE_OF, CLUSTER_ID, CLUSTER_SIZE, SIGNATURE, BANDS, COMPONENT, COMPONENT_SIZE, BAND, BAND_HASH,
-        PAIR_A, PAIR_B, JACCARD, MODEL, PROMPT_HASH, URL_HASH, REPEATED_LINES, REPEATS,
+        ID, URL, DATE, DUMP, SOURCE, HTML, MIME, HTTP_STATUS, CHARSET, TITLE, PUBLISHED, CANONICAL_URL, BODY, LANG,
+        LANG_SCORE, N_CHARS, N_WORDS, N_TOKENS, CONTENT_HASH, DROP_STAGE, DROP_REASON, EDITS, PARENTS, META,
+        DEAD_STAGE, DEAD_ERROR, TRACEBACK,
+        ATTEMPT, DUPLICATE_OF, CLUSTER_ID, CLUSTER_SIZE, SIGNATURE, BANDS, COMPONENT, COMPONENT_SIZE, KNOWN, BAND, BAND_HASH,
+        PAIR_A, PAIR_B, JACCARD, CONTAMINATED_BY, MODEL, PROMPT_HASH, URL_HASH, REPEATED_LINES, REPEATS,
     )
 }  # fmt: skip

@@ -28,11 +28,15 @@ class NearDuplicates:
     together by verified pairs, and a row goes only if it is that similar to one that stays (`jaccard_score`): a row
     that is like a duplicate, but not like what is kept of it, stays. Several rows of a cluster may stay.
 
+    `index`: the result of earlier runs (any Parquet with `id` and `bands`): what is linked to a row of it goes. Its
+    texts are not read: here a band in common decides, whatever `verify` says.
+
     `max_cluster`: a component of more rows is cut up by the first band and always verified (at `verify`, else at 0.7):
     chains of pages that resemble their neighbours alone would take a whole site away.
     """
 
     keep: str = "first"
+    index: str | None = None
     verify: float | None = None
     n_grams: int = 5
     max_cluster: int = 100_000
@@ -57,14 +61,21 @@ class NearDuplicates:
         return pa.schema(list(columns.values()))
 
     def faults(self, schema: pa.Schema) -> list[str]:
-        """What is wrong with rows of `schema`: their bands are of unknown make."""
-        made = (schema.field(c.BANDS.name).metadata or {}).get(KIND)
-        return [] if made else [f"column {c.BANDS.name!r} does not say how it was made: let MinHashBands make it"]
+        """What is wrong with rows of `schema`: bands of unknown make."""
+        return (
+            [] if made(schema) else [f"column {c.BANDS.name!r} does not say how it was made: let MinHashBands make it"]
+        )
+
+    def index_faults(self, schema: pa.Schema, known: pa.Schema) -> list[str]:
+        """Why bands of `schema` cannot be compared with those of an index."""
+        here, there = made(schema), made(known) or "of unknown make"
+        if here == there:
+            return []
+        return [f"the bands of the index cannot be compared with these: they are {there}, these are {here}"]
 
     def links(self, table: pa.Table) -> pa.Table:
         """(row, link): every band of every row that has any."""
-        bands = pa.chunked_array(table.column(c.BANDS.name)).combine_chunks()
-        bands = pa.concat_arrays(bands.chunks) if isinstance(bands, pa.ChunkedArray) else bands
+        bands = table.column(c.BANDS.name).combine_chunks()
         rows = table.column("row").combine_chunks().take(pc.list_parent_indices(bands))
         return pa.table({"row": rows, "link": pc.list_flatten(bands)})
 
@@ -87,7 +98,9 @@ class NearDuplicates:
             return pa.schema([("shard", pa.int32()), ("row", pa.int64()), *self.adds]).empty_table()
         small = table.drop_columns([c.BODY.name, c.BANDS.name])
         rows = pl.DataFrame(small.append_column("place", pa.array(np.arange(table.num_rows))))
-        rows = keeping.ranked(rows, self.keep).sort(COMPONENT, maintain_order=True)
+        rows = keeping.ranked(rows, self.keep).sort(
+            COMPONENT, c.KNOWN.name, descending=[False, True], maintain_order=True
+        )
         rows = rows.with_row_index("at").with_columns(leader=pl.col("at").first().over(COMPONENT).cast(pl.Int64))
         verified = np.full(table.num_rows, self.verify is not None) | (
             rows[COMPONENT_SIZE].to_numpy() > self.max_cluster
@@ -127,7 +140,8 @@ class NearDuplicates:
         component = rows[COMPONENT].to_numpy()[at]
         groups = np.concatenate([[0], np.flatnonzero(component[1:] != component[:-1]) + 1, [len(at)]])
         cluster, leader, score = (np.empty(len(at), kind) for kind in (np.int64, np.int64, np.float64))
-        judge_rows(sets, ends, bands, groups, self.verify or GIANT, cluster, leader, score)
+        known = rows[c.KNOWN.name].to_numpy()[at]
+        judge_rows(sets, ends, bands, known, groups, self.verify or GIANT, cluster, leader, score)
         found = {"cluster": at[cluster], "leader": at[leader], "score": score.astype(np.float32)}
         whole = {name: rows[name].to_numpy().copy() for name in ("cluster", "leader")}
         whole["score"] = np.full(len(rows), np.nan, np.float32)
@@ -138,3 +152,9 @@ class NearDuplicates:
             pl.Series("leader", whole["leader"]),
             pl.Series("score", whole["score"]).fill_nan(None),
         )
+
+
+def made(schema: pa.Schema) -> str:
+    """How the bands of rows of `schema` were made; nothing where they do not say it."""
+    kind: bytes = (schema.field(c.BANDS.name).metadata or {}).get(KIND, b"")
+    return kind.decode()

@@ -66,19 +66,22 @@ def find(parent: Any, i: Any) -> Any:
 
 
 @compiled
-def judge_rows(sets: Any, ends: Any, bands: Any, groups: Any, least: Any, cluster: Any, leader: Any, score: Any) -> Any:
+def judge_rows(
+    sets: Any, ends: Any, bands: Any, known: Any, groups: Any, least: Any, cluster: Any, leader: Any, score: Any
+) -> Any:
     """Clusters by true similarity, and who stays, of the rows of each group; return how many pairs were compared.
 
     Rows come in groups (rows groups[g] to groups[g + 1]), the one that should stay first. Two rows that share a band
     (bands[row, k] for one k) and are at least `least` similar are in one `cluster` (its first row). A row stays, and is
     its own `leader`, unless it is that similar to one before it that stays; `score` is how similar it is to the nearest
-    of those, 1 for itself. Rows in whose bucket there are over BESIDE others are compared with those that stay alone.
+    of those, 1 for itself. A `known` row has no shingles here: it stays, what shares a band with it is like it, and the
+    score is not a number. Rows in whose bucket there are over BESIDE others are compared with those that stay alone.
     """
     compared = 0
     for row in range(len(cluster)):
         cluster[row], leader[row], score[row] = row, row, 1.0
     for g in range(len(groups) - 1):
-        compared += _judge_group(sets, ends, bands, groups[g], groups[g + 1], least, cluster, leader, score)
+        compared += _judge_group(sets, ends, bands, known, groups[g], groups[g + 1], least, cluster, leader, score)
     for row in range(len(cluster)):
         cluster[row] = find(cluster, row)
     return compared
@@ -86,7 +89,16 @@ def judge_rows(sets: Any, ends: Any, bands: Any, groups: Any, least: Any, cluste
 
 @compiled
 def _judge_group(
-    sets: Any, ends: Any, bands: Any, first: Any, last: Any, least: Any, cluster: Any, leader: Any, score: Any
+    sets: Any,
+    ends: Any,
+    bands: Any,
+    known: Any,
+    first: Any,
+    last: Any,
+    least: Any,
+    cluster: Any,
+    leader: Any,
+    score: Any,
 ) -> Any:
     n, n_bands, compared = last - first, bands.shape[1], 0
     slots = np.full((n_bands, _power_of_two(2 * n)), NONE)  # of each band: bucket -> its newest row
@@ -103,13 +115,16 @@ def _judge_group(
                 steps += 1
                 if met[other - first] != row:
                     met[other - first] = row
-                    same = jaccard(sets, ends[row], ends[row + 1], ends[other], ends[other + 1])
-                    compared += 1
+                    if known[other]:
+                        same = 0.0 if known[row] else 1.0
+                    else:
+                        same = jaccard(sets, ends[row], ends[row + 1], ends[other], ends[other + 1])
+                        compared += 1
                     if same >= least:
                         a, b = find(cluster, row), find(cluster, other)
                         cluster[max(a, b)] = min(a, b)
                         if leader[other] == other and (same > best or (same == best and other < leader[row])):
-                            best, leader[row], score[row] = same, other, same
+                            best, leader[row], score[row] = same, other, np.nan if known[other] else same
                 other = older[other - first, k]
         for k in range(n_bands):
             slot = _slot(slots[k], bands, k, row, mask)

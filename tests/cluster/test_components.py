@@ -30,6 +30,7 @@ class ShareWord:
 
     key: ClassVar[str] = COMPONENT
     fan_out: ClassVar[int] = 3
+    index: ClassVar[None] = None
     reads: ClassVar[pa.Schema] = pa.schema([c.ID])
     links_read: ClassVar[pa.Schema] = pa.schema([c.BODY])
     adds: ClassVar[pa.Schema] = pa.schema([c.DUPLICATE_OF, c.CLUSTER_SIZE])
@@ -44,6 +45,9 @@ class ShareWord:
         return pa.table(
             {"row": pa.array([f[0] for f in found], pa.int64()), "link": pa.array([f[1] for f in found], pa.uint64())}
         )
+
+    def index_faults(self, schema: pa.Schema, known: pa.Schema) -> list[str]:
+        return []
 
     def members(self, table: pa.Table) -> pa.Table:
         return table

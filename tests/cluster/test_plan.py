@@ -62,7 +62,7 @@ def test_plan_has_a_shard_a_piece_and_the_schema_behind_the_last_stage(lines: Pa
 def test_later_step_starts_from_what_the_earlier_one_writes(lines: Path) -> None:
     plan = plan_over(two_steps(), lines)
     assert plan.steps[1].schema.names == [
-        "id", "source", "text", "content_hash", "duplicate_of", "cluster_size", "drop_reason",
+        "id", "source", "text", "content_hash", "duplicate_of", "cluster_id", "cluster_size", "drop_reason",
     ]  # fmt: skip
 
 

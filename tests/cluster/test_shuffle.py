@@ -205,17 +205,23 @@ def test_random_keys_spread_evenly() -> None:
 def test_verdicts_are_joined_where_they_belong() -> None:
     table = pa.table({"id": list("abcd")})
     verdicts = pa.table(
-        {"row": [9, 11, 13, 14], "duplicate_of": [None, "x", "y", "z"], "cluster_size": pa.array([2, 3, 4, 5])}
+        {
+            "row": [9, 11, 13, 14],
+            "duplicate_of": [None, "x", "y", "z"],
+            "cluster_id": ["u", "x", "v", "w"],
+            "cluster_size": pa.array([2, 3, 4, 5]),
+        }
     )
     joined = join_verdicts(KeepFirst(), table, verdicts, first_row=10)
     assert joined.column("duplicate_of").to_pylist() == [None, "x", None, "y"]
+    assert joined.column("cluster_id").to_pylist() == [None, "x", None, "v"]
     assert joined.column("cluster_size").to_pylist() == [1, 3, 1, 4]
 
 
 def test_verdict_replaces_that_of_an_earlier_dedup() -> None:
     table = pa.table({"id": ["a"], "cluster_size": [7], "duplicate_of": ["old"]})
     joined = join_verdicts(KeepFirst(), table, pa.schema([module.ROW, *KeepFirst.adds]).empty_table(), 0)
-    assert joined.to_pydict() == {"id": ["a"], "cluster_size": [1], "duplicate_of": [None]}
+    assert joined.to_pydict() == {"id": ["a"], "cluster_size": [1], "duplicate_of": [None], "cluster_id": [None]}
 
 
 def test_second_run_finds_the_shuffle_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,9 @@ def text(*changed: int) -> str:
     return " ".join(f"x{word}" if i in changed else word for i, word in enumerate(WORDS_200))
 
 
-def rows(*components: list[str], ids: str | None = None, n_chars: list[int] | None = None) -> pa.Table:
+def rows(
+    *components: list[str], ids: str | None = None, n_chars: list[int] | None = None, known: tuple[int, ...] = ()
+) -> pa.Table:
     """A partition as `reduce` gets it: components of texts, one shard, rows in order."""
     texts = [t for component in components for t in component]
     n = len(texts)
@@ -41,6 +43,7 @@ def rows(*components: list[str], ids: str | None = None, n_chars: list[int] | No
         "component_size": pa.array(np.repeat(sizes, sizes)),
         "shard": pa.array([0] * n, pa.int32()),
         "row": pa.array(range(n), pa.int64()),
+        "known": pa.array([i in known for i in range(n)], pa.bool_()),
     }
     for name, values in columns.items():
         table = table.append_column(name, values)
@@ -118,6 +121,14 @@ def test_a_giant_is_cut_up_by_the_first_band_and_verified() -> None:
     }  # fmt: skip
 
 
+def test_rows_of_an_index_stay() -> None:
+    """Whatever is linked to them goes, though their texts are not there to compare."""
+    table = rows([text(), text(1), text(2)], [text(3), text(4)], ids="abcde", known=(2, 4))
+    for shuffle in (NearDuplicates(), NearDuplicates(verify=0.99)):
+        found = {id_: verdict[0] for id_, verdict in verdicts(shuffle, table).items()}
+        assert found == {"a": "c", "b": "c", "c": None, "d": "e", "e": None}
+
+
 def test_nothing_to_judge() -> None:
     table = rows()
     assert NearDuplicates(verify=0.5).reduce(table).num_rows == 0
@@ -125,10 +136,15 @@ def test_nothing_to_judge() -> None:
 
 
 def test_bands_of_unknown_make_are_refused() -> None:
+    own, other = MinHashBands().adds, MinHashBands(seed=2).adds
     assert NearDuplicates().faults(pa.schema([c.BANDS])) == [
         "column 'bands' does not say how it was made: let MinHashBands make it"
     ]
-    assert NearDuplicates().faults(MinHashBands().adds) == []
+    assert NearDuplicates().faults(own) == NearDuplicates().index_faults(own, own) == []
+    assert NearDuplicates().index_faults(own, other) == [
+        "the bands of the index cannot be compared with these: they are 14 bands of 8, shingles of 5 words, fast, seed"
+        " 2, version 1, these are 14 bands of 8, shingles of 5 words, fast, seed 1, version 1"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +193,7 @@ def test_judgement_is_that_of_the_definition(data: st.DataObject) -> None:
     sets = np.array([x for m in members for x in m], np.uint64)
     ends = np.cumsum([0, *map(len, members)])
     cluster, leader, score = (np.empty(n, kind) for kind in (np.int64, np.int64, np.float64))
-    judge_rows(sets, ends, bands.reshape(n, 3), groups, least, cluster, leader, score)
+    judge_rows(sets, ends, bands.reshape(n, 3), np.zeros(n, np.bool_), groups, least, cluster, leader, score)
 
     def similarity(i: int, j: int) -> float:
         a, b = set(members[i]), set(members[j])
