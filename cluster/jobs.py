@@ -67,7 +67,7 @@ def entrypoint(options: dict[str, Any]) -> list[str]:
             command += ["--set", f"{stage}.{name}={text}"]
     if options["workers"] is not None:
         command += ["--workers", str(options["workers"])]
-    command += ["--max-dead", str(options["max_dead"])]
+    command += ["--max-dead", str(options["max_dead"]), "--memory", str(options["memory"])]
     command += [flag for flag, on in (("--fresh", options["fresh"]), ("--json", options["json"])) if on]
     return command if options["removed_text"] else [*command, "--no-removed-text"]
 

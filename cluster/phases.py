@@ -23,6 +23,7 @@ from schemas import columns as c
 from stages.stage import Piece
 
 DEFAULT_MEMORY = 2 << 30  # bytes that a process may take
+LEAST_MEMORY = 512 << 20
 AT_REST = 400 << 20  # bytes of a worker that does nothing: interpreter, libraries, kernels
 COPIES = 5  # of a partition, at the height of a sort or join over it
 KEY_BYTES = 80  # of a key with its row and id in Arrow

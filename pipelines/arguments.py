@@ -73,6 +73,9 @@ def _execution(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--fresh", action="store_true", default=None, help="delete what the output holds and start over"
     )
+    command.add_argument(
+        "--memory", metavar="SIZE", help="what a process of a dedup may take, such as 4GB (default 2GiB)"
+    )
     command.add_argument("--max-dead", type=float, metavar="FRACTION", help="dead rows allowed (default 0.001)")
     command.add_argument(
         "--no-removed-text",

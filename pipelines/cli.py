@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from cluster.errors import ConfigError, HeadraceError, RunError
+from cluster.phases import LEAST_MEMORY
 from cluster.plan import Plan, make_plan
 from cluster.run import Options, Runner, run
 from cluster.shards import list_inputs
 from cluster.storage import Folder
 from pipelines.arguments import parser
-from pipelines.config import configure, parse_sets, read_config
+from pipelines.config import bytes_of, configure, parse_sets, read_config
 from pipelines.funnel import funnel
 from pipelines.recipes import find_recipe
 from schemas.check import SchemaError
@@ -46,6 +47,7 @@ def run_command(arguments: argparse.Namespace) -> int:
         fresh=options["fresh"],
         max_dead=options["max_dead"],
         removed_text=options["removed_text"],
+        memory=bytes_of(options["memory"]),
         quiet=options["json"],
     )
     try:
@@ -70,6 +72,11 @@ def run_options(arguments: argparse.Namespace) -> dict[str, Any]:
         faults.append(f"--max-dead should be between 0 and 1, got {options['max_dead']}")
     if options["workers"] is not None and options["workers"] < 1:
         faults.append(f"--workers should be at least 1, got {options['workers']}")
+    try:
+        if bytes_of(options["memory"]) < LEAST_MEMORY:
+            faults.append(f"--memory should be at least {LEAST_MEMORY >> 20}MiB, got {options['memory']}")
+    except ValueError as error:
+        faults.append(f"--memory {error}")
     if faults:
         raise ConfigError("\n".join(faults))
     return options
@@ -182,7 +189,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 DEFAULTS: dict[str, Any] = {
     "input": [], "output": None, "set": {}, "runner": "local", "workers": None, "address": None,
-    "fresh": False, "max_dead": 0.001, "removed_text": True, "json": False,
+    "fresh": False, "max_dead": 0.001, "memory": "2GiB", "removed_text": True, "json": False,
 }  # fmt: skip
 
 

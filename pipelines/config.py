@@ -1,6 +1,7 @@
 """Settings from the command line and from a file: checked, and every fault told at once."""
 
 import dataclasses
+import re
 from typing import Any
 
 import yaml
@@ -12,7 +13,10 @@ from pipelines.recipes import read_yaml, unknown_keys
 from schemas.check import nearest
 from stages.stage import name_of
 
-KEYS = ("input", "output", "set", "runner", "workers", "address", "fresh", "max_dead", "removed_text", "json")
+KEYS = (
+    "input", "output", "set", "runner", "workers", "address", "fresh", "max_dead", "memory", "removed_text", "json",
+)  # fmt: skip
+UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -21,7 +25,7 @@ def read_config(path: str) -> dict[str, Any]:
     faults = unknown_keys(data, KEYS, path)
     kinds: dict[str, tuple[type, ...]] = {
         "input": (str, list), "output": (str,), "set": (dict,), "runner": (str,), "workers": (int,), "address": (str,),
-        "fresh": (bool,), "max_dead": (int, float), "removed_text": (bool,), "json": (bool,),
+        "fresh": (bool,), "max_dead": (int, float), "memory": (str, int), "removed_text": (bool,), "json": (bool,),
     }  # fmt: skip
     for key, kind in kinds.items():
         if key in data and (not isinstance(data[key], kind) or (isinstance(data[key], bool) and bool not in kind)):
@@ -37,6 +41,14 @@ def read_config(path: str) -> dict[str, Any]:
     if faults:
         raise ConfigError("\n".join(faults))
     return data
+
+
+def bytes_of(size: str | int) -> int:
+    """`4GB`, `512 MiB` or a number of bytes, in bytes. `ValueError` for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?i?b)?\s*", str(size).lower())
+    if found is None or (found[2] or "") not in UNITS:
+        raise ValueError(f"should be a size such as 4GB, 512MiB or a number of bytes, got {size!r}")
+    return int(float(found[1]) * UNITS[found[2] or ""])
 
 
 def _set_faults(settings: dict[Any, Any]) -> list[str]:

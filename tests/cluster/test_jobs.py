@@ -85,13 +85,13 @@ def test_only_the_project_travels(tmp_path: Path) -> None:
 
 def test_entrypoint_spells_the_run_out() -> None:
     options = {
-        **DEFAULTS, "recipe": "web", "input": ["a", "b"], "output": "o", "workers": 3, "fresh": True,
+        **DEFAULTS, "recipe": "web", "input": ["a", "b"], "output": "o", "workers": 3, "fresh": True, "memory": "4GB",
         "set": {"Language": {"languages": ["en", "de"], "threshold": 0.5}},
     }  # fmt: skip
     assert entrypoint(options) == [
         "python", "-m", "pipelines", "run", "web", "--runner", "ray", "--output", "o", "--input", "a", "--input", "b",
         "--set", "Language.languages=['en', 'de']", "--set", "Language.threshold=0.5", "--workers", "3",
-        "--max-dead", "0.001", "--fresh",
+        "--max-dead", "0.001", "--memory", "4GB", "--fresh",
     ]  # fmt: skip
 
 

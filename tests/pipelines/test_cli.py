@@ -12,6 +12,7 @@ import pytest
 import pipelines.cli
 from cluster.run import Options
 from pipelines.cli import main
+from pipelines.recipes import RECIPES
 from tests.runs import ONE_STEP, TWO_STEPS, dataset, texts, write
 
 FILES = {"a.txt": "a\nspam\nb\n", "b.txt": "b\nbad\n"}
@@ -117,7 +118,7 @@ def test_failed_run_says_the_reason_in_its_first_line(cli: Cli) -> None:
     ("words", "said"),
     [
         (["run", "wbe", "--input", "in", "--output", "out"], "no recipe 'wbe'; did you mean 'web'?"),
-        (["run", "zzz", "--input", "in", "--output", "out"], "no recipe 'zzz'; there is web, or a .yaml file"),
+        (["run", "zzz", "--input", "in", "--output", "out"], f"no recipe 'zzz'; there is {', '.join(sorted(RECIPES))}, or a .yaml file"),
         (["run", "lines.yaml", "--input", "in", "--output", "out", "--set", "DropWit.word=x"],
          "recipe lines has no stage or step 'DropWit'; did you mean 'DropWith'?"),
         (["run", "lines.yaml", "--input", "in", "--output", "out", "--set", "DropWith.wrod=x"],
@@ -136,6 +137,10 @@ def test_failed_run_says_the_reason_in_its_first_line(cli: Cli) -> None:
          "--workers should be at least 1, got 0"),
         (["run", "lines.yaml", "--input", "in", "--output", "out", "--max-dead", "2"],
          "--max-dead should be between 0 and 1, got 2.0"),
+        (["run", "lines.yaml", "--input", "in", "--output", "out", "--memory", "400MB"],
+         "--memory should be at least 512MiB, got 400MB"),
+        (["run", "lines.yaml", "--input", "in", "--output", "out", "--memory", "lots"],
+         "--memory should be a size such as 4GB, 512MiB or a number of bytes, got 'lots'"),
         (["run", "lines.yaml", "--input", "in", "--output", "out", "--max-dead", "nan"],
          "--max-dead should be between 0 and 1, got nan"),
         (["submit", "lines.yaml", "--input", "in", "--output", "out", "--workers", "-1"],

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.errors import ConfigError
 from cluster.recipe import Recipe
-from pipelines.config import configure, parse_sets, read_config
+from pipelines.config import bytes_of, configure, parse_sets, read_config
 from stages.keep_first import KeepFirst
 from tests.fakes import CrashOn, DropWith, ReadLines, Upper
 from tests.runs import one_step, two_steps
@@ -149,3 +149,17 @@ def test_fault_of_a_stage_that_is_in_two_steps_is_told_once() -> None:
     first, second = two_steps(DropWith("a")).steps
     recipe = Recipe("r", (first, type(second)("dedup", second.source, (DropWith("a"),), "filter")))
     assert refused(recipe, {"DropWith": {"word": None}}) == ["DropWith.word should be str, got None"]
+
+
+@pytest.mark.parametrize(
+    ("size", "n_bytes"),
+    [("2GiB", 2 << 30), ("4 gb", 4_000_000_000), ("1.5MB", 1_500_000), ("10kb", 10_000), ("77", 77), (5, 5)],
+)
+def test_sizes_are_read(size: str | int, n_bytes: int) -> None:
+    assert bytes_of(size) == n_bytes
+
+
+@pytest.mark.parametrize("size", ["", "GB", "-1GB", "2TB", "1e9", "2,5GB"])
+def test_what_is_no_size_is_refused(size: str) -> None:
+    with pytest.raises(ValueError, match="should be a size such as 4GB, 512MiB or a number of bytes, got "):
+        bytes_of(size)
