@@ -1,10 +1,14 @@
 """Our four heuristic filters beside datatrove's on the same extracted texts: the same verdicts, and how fast.
 
-    python benchmarks/agreement.py [WARC] [--list] [--rounds N] [--at-least SHARE]
+    python benchmarks/agreement.py [WARC] [--list] [--rounds N]
 
-The texts are those of the recipe `web`: ReadWarc, ExtractText (trafilatura, precision, no comments), Language (English
-above 0.65). Every filter judges every text, once in each implementation and in turns; then both whole chains run. A
-disagreement is listed with --list. Exit status 1 when a filter agrees on less than `--at-least` of the documents.
+The texts are those of the recipe `web`: ReadWarc, ExtractText (precision, no comments) with the engine trafilatura and
+with headrace, Language (English above 0.65). Every filter judges every text by itself, then the four in their order;
+ours in every round, datatrove's in the first; by CPU time. Words are remembered within a process: GopherRepetition
+meets most of them in its first round, so that its `ratio_first_round` is that of a short run, `ratio` of a long one.
+
+A disagreement is listed with --list. Bounds: the same decision on 99 % of the documents, the same reason on 98 %, 30
+times datatrove's speed. Exit status 1 when decisions or reasons miss theirs.
 """
 
 import argparse
@@ -37,6 +41,8 @@ from stages.stage import Piece, Stage, Unreadable
 
 WARC = Path(__file__).resolve().parents[2] / "shared" / "data" / "pages-dev.warc.gz"
 TABLE_ROWS = 256
+ENGINES = ("trafilatura", "headrace")
+SAME_DECISION, SAME_REASON = 0.99, 0.98  # of the documents, at least
 
 
 class Verdict(NamedTuple):
@@ -93,9 +99,9 @@ def chain(filters: list[Filter]) -> Filter:
     return judge
 
 
-def extract(warc: Path) -> tuple[int, pa.Table]:
+def extract(warc: Path, engine: str) -> tuple[int, pa.Table]:
     """(records in the archive, the English documents with `url` and `text`)."""
-    stages = [stage.open() for stage in (ExtractText(), Language())]
+    stages = [stage.open() for stage in (ExtractText(engine), Language())]
     n, tables = 0, []
     with warc.open("rb") as file:
         for table in ReadWarc().open()(file, Piece(str(warc))):
@@ -115,21 +121,25 @@ def compare(name: str, mine: Filter, theirs: Filter, documents: pa.Table, rounds
     """The figures of one filter; disagreements to stderr if `listing`."""
     urls, texts = (documents.column(column).to_pylist() for column in ("url", "text"))
     seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        results = []
+    results: list[list[Verdict]] = []
+    for judge in (mine, theirs):
+        judge(texts[:1])  # not counted: loads kernels and tokenizers
+    for round_ in range(rounds):
         for judge, times in zip((mine, theirs), seconds, strict=True):
-            start = time.perf_counter()
+            if round_ and judge is theirs:
+                continue  # it remembers nothing, and takes minutes
+            start = time.process_time()
             results.append(judge(texts))
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
     n, same_verdict, same_reason, same_text = len(texts), 0, 0, 0
-    for url, a, b in zip(urls, *results, strict=True):
+    for url, a, b in zip(urls, *results[:2], strict=True):
         same_verdict += (a.reason is None) == (b.reason is None)
         same_reason += a.reason == b.reason
         same_text += a.text == b.text
         if listing and a != b:
             changed = "" if a.text == b.text else f"; texts of {len(a.text or '')} and {len(b.text or '')} characters"
             print(f"{name}: {url}: headrace {a.reason}, datatrove {b.reason}{changed}", file=sys.stderr)
-    my_time, their_time = map(statistics.median, seconds)
+    my_time, their_time = statistics.median(seconds[0]), seconds[1][0]
     return {
         "documents": n,
         "kept": sum(verdict.reason is None for verdict in results[0]),
@@ -137,26 +147,14 @@ def compare(name: str, mine: Filter, theirs: Filter, documents: pa.Table, rounds
         "reason_agreement": same_reason / n,
         "text_agreement": same_text / n,
         "docs_per_second": round(n / my_time, 1),
-        "docs_per_second_first_round": round(n / seconds[0][0], 1),
         "datatrove_docs_per_second": round(n / their_time, 1),
         "ratio": round(their_time / my_time, 1),
+        "ratio_first_round": round(their_time / seconds[0][0], 1),
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("warc", nargs="?", type=Path, default=WARC)
-    parser.add_argument("--list", action="store_true", help="each disagreement to stderr")
-    parser.add_argument("--rounds", type=int, default=3, help="the median round is reported (default 3)")
-    parser.add_argument("--at-least", type=float, default=0.97, help="agreement asked of every filter (default 0.97)")
-    arguments = parser.parse_args()
-    if not arguments.warc.is_file():
-        print(f"agreement.py: no archive {arguments.warc}; name one: agreement.py WARC", file=sys.stderr)
-        return 2
-    n_records, documents = extract(arguments.warc)
-    if not documents.num_rows:
-        print(f"agreement.py: no English documents in {arguments.warc}", file=sys.stderr)
-        return 2
+def compare_all(documents: pa.Table, rounds: int, listing: bool) -> dict[str, dict[str, Any]]:
+    """The figures of each filter alone, and of the four in their order."""
     pairs: dict[str, tuple[Filter, Filter]] = {
         "GopherRepetition": (ours(GopherRepetition()), datatroves(GopherRepetitionFilter(language="en"))),
         "GopherQuality": (ours(GopherQuality()), datatroves(GopherQualityFilter(language="en"))),
@@ -164,30 +162,46 @@ def main() -> int:
         "FineWebQuality": (ours(FineWebQuality()), datatroves(FineWebQualityFilter(language="en"))),
     }
     pairs["all four"] = (chain([a for a, _ in pairs.values()]), chain([b for _, b in pairs.values()]))
-    figures = {
-        name: compare(name, mine, theirs, documents, arguments.rounds, arguments.list)
-        for name, (mine, theirs) in pairs.items()
-    }
-    for name, row in figures.items():
+    return {name: compare(name, mine, theirs, documents, rounds, listing) for name, (mine, theirs) in pairs.items()}
+
+
+def show(engine: str, filters: dict[str, dict[str, Any]]) -> None:
+    """A line for each filter, to stderr."""
+    for name, row in filters.items():
         print(
-            f"{name:17} {row['documents']} documents, {row['kept']} kept; agreement {row['agreement']:.2%}, "
-            f"with reason {row['reason_agreement']:.2%}; {row['docs_per_second']:.0f} documents a second, "
-            f"datatrove {row['datatrove_docs_per_second']:.0f}: {row['ratio']} times",
+            f"{engine:11} {name:17} {row['documents']} documents, {row['kept']} kept; "
+            f"agreement {row['agreement']:.2%}, with reason {row['reason_agreement']:.2%}; "
+            f"{row['docs_per_second']:.0f} documents a second, datatrove {row['datatrove_docs_per_second']:.0f}: "
+            f"{row['ratio']} times, {row['ratio_first_round']} in the first round",
             file=sys.stderr,
         )
-    sizes = pc.utf8_length(documents.column("text"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("warc", nargs="?", type=Path, default=WARC)
+    parser.add_argument("--list", action="store_true", help="each disagreement to stderr")
+    parser.add_argument("--rounds", type=int, default=3, help="of ours; the median counts (default 3)")
+    arguments = parser.parse_args()
+    if not arguments.warc.is_file():
+        print(f"agreement.py: no archive {arguments.warc}; name one: agreement.py WARC", file=sys.stderr)
+        return 2
+    engines: dict[str, Any] = {}
+    for engine in ENGINES:
+        n_records, documents = extract(arguments.warc, engine)
+        if not documents.num_rows:
+            print(f"agreement.py: no English documents in {arguments.warc}", file=sys.stderr)
+            return 2
+        filters = compare_all(documents, arguments.rounds, arguments.list)
+        mean_chars = round(pc.mean(pc.utf8_length(documents.column("text"))).as_py())
+        engines[engine] = {"documents": documents.num_rows, "mean_chars": mean_chars, "filters": filters}
+        show(engine, filters)
     record(
         "agreement",
-        {
-            "warc": arguments.warc.name,
-            "records": n_records,
-            "documents": documents.num_rows,
-            "mean_chars": round(pc.mean(sizes).as_py()),
-            "rounds": arguments.rounds,
-            "filters": figures,
-        },
+        {"warc": arguments.warc.name, "records": n_records, "rounds": arguments.rounds, "engines": engines},
     )
-    return int(min(row["agreement"] for row in figures.values()) < arguments.at_least)
+    rows = [row for told in engines.values() for row in told["filters"].values()]
+    return int(any(row["agreement"] < SAME_DECISION or row["reason_agreement"] < SAME_REASON for row in rows))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Language identification: how right it is, and how fast beside one call of fastText per text, one core.
 
-    python benchmarks/language.py [--rounds N]
+    python benchmarks/language.py [--rounds N] [--model FILE]
 
 Right: accuracy and macro F1 on lid-dev.parquet by kind of text, over the languages that the model knows (ISO 639-3
-codes as the model's labels by the table below), for the stage and for one call per text of the same model. Fast: best
-of N rounds of CPU time in turns, on lid-dev's short texts and on whole web texts. Compiling is told apart.
+codes as the model's labels by the table below, or with a script as eng_Latn), for the stage and for one call per text
+of the same model; F1 of each language as a table on stderr. Fast: best of N rounds of CPU time in turns, on lid-dev's
+short texts and on whole web texts. Compiling is told apart. Another model than the bundled one has a result of its own.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 from record import record
 
 from stages.fasttext_predict import one_line, open_classifier
-from stages.language import Language, _address
+from stages.language import BUNDLED, Language, _address
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FILES = ("lid-dev.parquet", "webtext-dev.parquet")
@@ -45,9 +46,9 @@ def names_of(rows: pa.Table, labels: tuple[str, ...]) -> list[str | None]:
     """The model's label of each row's language; None where the model does not know it."""
     known = set(labels)
     found: list[str | None] = []
-    for row in rows.select(["lang", "iso639_3"]).to_pylist():
+    for row in rows.select(["lang", "iso639_3", "script"]).to_pylist():
         code = row["iso639_3"] or ""
-        candidates = (LABELS.get(code), (row["lang"] or "").partition("-")[0], code)
+        candidates = (f"{code}_{row['script']}", LABELS.get(code), (row["lang"] or "").partition("-")[0], code)
         found.append(next((name for name in candidates if name in known), None))
     return found
 
@@ -67,7 +68,21 @@ def quality(truth: list[str | None], found: list[str | None]) -> dict[str, Any]:
         "accuracy": round(sum(right.values()) / len(pairs), 4),
         "macro_f1": round(sum(f1.values()) / len(f1), 4),
         "f1": {name: round(f1[name], 3) for name in sorted(f1)},
+        "texts": {name: there[name] for name in sorted(f1)},
     }
+
+
+def print_languages(scores: dict[str, Any]) -> None:
+    """F1 and number of texts of every language, worst first, five to a line."""
+    cells = [
+        f"{name:>8} {f1:.3f} {scores['texts'][name]:>5}" for name, f1 in sorted(scores["f1"].items(), key=by_score)
+    ]
+    lines = ["   ".join(cells[i : i + 5]) for i in range(0, len(cells), 5)]
+    print("language, F1, texts", *lines, sep="\n", file=sys.stderr)
+
+
+def by_score(item: tuple[str, float]) -> tuple[float, str]:
+    return item[1], item[0]
 
 
 def first_call(cache: str) -> float:
@@ -81,8 +96,10 @@ def first_call(cache: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Language identification: how right, and how fast.")
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
-    stage = Language(languages=())
+    parser.add_argument("--model", default=BUNDLED, help="a fastText classifier's file")
+    arguments = parser.parse_args()
+    rounds = arguments.rounds
+    stage = Language(languages=(), model=arguments.model)
     library = open_classifier(Path(_address(stage.model)), kernel=False)
     transform = stage.open()
 
@@ -125,9 +142,10 @@ def main() -> None:
                     chosen = [i for i, k in enumerate(rows.column("kind").to_pylist()) if kind in ("all", k)]
                     scores = quality([truth[i] for i in chosen], [(answers[i] or (None,))[0] for i in chosen])
                     if kind != "all" or way != "stage":
-                        del scores["f1"]
+                        del scores["f1"], scores["texts"]
                     figures["quality"][kind][way] = scores
-    record("language", figures)
+    print_languages(figures["quality"]["all"]["stage"])
+    record("language" if stage.model == BUNDLED else f"language_{Path(stage.model).stem}", figures)
 
 
 def found_by(result: pa.Table) -> list[tuple[str, float] | None]:

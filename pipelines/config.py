@@ -18,6 +18,16 @@ KEYS = (
 )  # fmt: skip
 UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
+# What `Screen` tests before extraction are bounds of what filters behind it test: it goes with them.
+FOLLOWS = {
+    ("Screen", "languages"): ("Language", "languages"),
+    ("Screen", "model"): ("Language", "model"),
+    ("Screen", "model_sha256"): ("Language", "model_sha256"),
+    ("Screen", "min_words"): ("GopherQuality", "min_doc_words"),
+    ("Screen", "min_stop_words"): ("GopherQuality", "min_stop_words"),
+    ("Screen", "stop_words"): ("GopherQuality", "stop_words"),
+}
+
 
 def read_config(path: str) -> dict[str, Any]:
     """A run's settings from a YAML file. `set` is {Stage: {setting: value}}; the rest are the options of `run`."""
@@ -84,7 +94,10 @@ def parse_sets(sets: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def configure(recipe: Recipe, settings: dict[str, dict[str, Any]]) -> Recipe:
-    """`recipe` with settings changed by stage or by step name; one `ConfigError` with every fault."""
+    """`recipe` with settings changed by stage or by step name; one `ConfigError` with every fault.
+
+    What follows another stage's setting (FOLLOWS) changes with it, unless it is set itself.
+    """
     steps = {step.name: step for step in recipe.steps}
     stages = sorted({name_of(part) for step in recipe.steps for part in step.parts})
     known = ", ".join([*steps, *stages])
@@ -103,6 +116,9 @@ def configure(recipe: Recipe, settings: dict[str, dict[str, Any]]) -> Recipe:
                 faults.append(f"step {step.name} has no setting {setting!r}{nearest(setting, there)}")
             for holder in holders:
                 mine.setdefault(holder, {})[setting] = value
+        for (stage, setting), (leader, its) in FOLLOWS.items():
+            if stage in map(name_of, step.parts) and its in mine.get(leader, {}):
+                mine.setdefault(stage, {}).setdefault(setting, mine[leader][its])
         result, wrong = change(step, mine)
         changed.append(result)
         faults += wrong

@@ -2,7 +2,8 @@
 
 The chain and every threshold are FineWeb's (Penedo et al. 2024, arXiv 2406.17557; datatrove examples/fineweb.py), in
 its order: URL filter, extraction, language, Gopher repetition, Gopher quality, C4 quality without the rule on terminal
-punctuation, FineWeb's own rules; then dedup, and PII masking last. Dedup here is exact, over the whole run.
+punctuation, FineWeb's own rules; then dedup, and PII masking last. Dedup here is exact, over the whole run. `Screen`
+before extraction is ours: it drops early what a later filter would drop.
 """
 
 from cluster.recipe import Recipe, Step
@@ -18,6 +19,7 @@ from stages.language import Language
 from stages.pii import Pii
 from stages.read_parquet import ReadParquet
 from stages.read_warc import ReadWarc
+from stages.screen import Screen
 from stages.url_filter import UrlFilter
 
 
@@ -32,6 +34,10 @@ def web() -> Recipe:
                 source=ReadWarc(),
                 stages=(
                     UrlFilter(),
+                    # Ours: most pages that no filter below would keep are known by their HTML without its markup, for
+                    # less than extraction takes (benchmarks/screen.py). What is set of Language and GopherQuality is
+                    # set of it too. Off: its three tests null.
+                    Screen(),
                     ExtractText(),
                     Language(),
                     GopherRepetition(),

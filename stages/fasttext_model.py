@@ -1,7 +1,9 @@
 """A fastText classifier's file, read into arrays that a kernel can walk (the format of fastText 0.9.2).
 
-That takes supervised models with hierarchical softmax and no word n-grams, such as lid.176 (.bin and
-.ftz): for those the kernel gives the labels and scores of fastText's own `predict`.
+That takes supervised models with softmax over all labels or over a tree of them, n-grams of characters and none of
+words: lid.176 (.bin and .ftz), and by their published training settings GlotLID and OpenLID. For those the kernel gives
+the labels and scores of fastText's own `predict`. A dense matrix stays in the file, mapped, so that all workers of a
+machine share the memory it takes.
 """
 
 import mmap
@@ -14,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 MAGIC, VERSIONS = 793712314, (11, 12)
-SUPERVISED, HIERARCHICAL_SOFTMAX = 3, 1
+KINDS = {1: "word vectors (cbow)", 2: "word vectors (skipgram)", 3: "a classifier"}
+SUPERVISED = 3
+HIERARCHICAL_SOFTMAX, SOFTMAX = 1, 3  # losses that the kernel evaluates; negative sampling and one-vs-all it does not
 LABEL = "__label__"
 CENTROIDS = 256  # of a product quantizer
+MAPPED_BYTES = 1 << 24  # a matrix as large stays in the file, even where it is not aligned there
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -30,8 +35,8 @@ class Arrays(NamedTuple):
     slots: Ints  # of a word's 32-bit hash, open addressing: its number, or -1
     kept: Ints  # new number of each bucket of character n-grams, -1 if it was pruned; empty if none was
     rows: Floats  # of words, then of n-grams
-    outputs: Floats  # of the inner nodes of the tree of labels
-    left: Ints  # children of a node; the labels are the nodes below n_labels
+    outputs: Floats  # of the labels, a column each; with a tree of labels, of its inner nodes, a row each
+    left: Ints  # children of a node of the tree, whose labels are the nodes below n_labels; empty without a tree
     right: Ints
     sizes: Ints  # number of words, n-gram buckets, shortest and longest n-gram in code points
 
@@ -44,61 +49,126 @@ class FastTextModel:
     arrays: Arrays | None
 
 
+class _Shape(NamedTuple):
+    """The numbers of the header that matter."""
+
+    version: int
+    dim: int
+    word_ngrams: int
+    loss: int
+    buckets: int
+    minn: int
+    maxn: int
+    n_words: int
+    n_labels: int
+    n_kept: int  # buckets that a compressed model kept, -1 for all
+
+
+class _Names(NamedTuple):
+    """What a file says before its matrices: the words and behind them the labels, each with its count in training."""
+
+    shape: _Shape
+    words: list[bytes]
+    counts: list[int]
+    labels: tuple[str, ...]
+
+
 class _Reader:
     def __init__(self, path: Path) -> None:
+        if not path.stat().st_size:
+            raise ValueError("the file is empty")
         with path.open("rb") as file:
             self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._at = 0
 
+    @property
+    def start(self) -> bytes:
+        return self._data[:16]
+
     def values(self, form: str) -> tuple[Any, ...]:
-        at, self._at = self._at, self._at + struct.calcsize("<" + form)
+        at = self._step(struct.calcsize("<" + form), "the header")
         return struct.unpack_from("<" + form, self._data, at)
 
     def word(self) -> bytes:
-        at = self._at
-        self._at = self._data.find(b"\0", at) + 1
-        return self._data[at : self._at - 1]
+        end = self._data.find(b"\0", self._at)
+        at = self._step(end + 1 - self._at if end >= 0 else len(self._data), "the dictionary")
+        return self._data[at:end]
 
     def array(self, dtype: str, n: int) -> npt.NDArray[Any]:
-        at, self._at = self._at, self._at + n * np.dtype(dtype).itemsize
-        if self._at > len(self._data):
-            raise ValueError(f"the file ends at byte {len(self._data)}, within a matrix that ends at {self._at}")
-        if at % np.dtype(dtype).itemsize:
+        at = self._step(n * np.dtype(dtype).itemsize, "a matrix")
+        if at % np.dtype(dtype).itemsize and self._at - at < MAPPED_BYTES:
             return np.frombuffer(self._data[at : self._at], dtype)
         return np.frombuffer(self._data, dtype, n, at)
 
+    def _step(self, n_bytes: int, where: str) -> int:
+        at, end = self._at, self._at + n_bytes
+        if n_bytes < 0 or end > len(self._data):
+            raise ValueError(f"the file ends at byte {len(self._data)}, within {where} that ends at {end}")
+        self._at = end
+        return at
+
 
 def read_model(path: Path) -> FastTextModel:
-    """The model in the file `path`. `ValueError` if that is not a fastText model, or ends early."""
-    reader = _Reader(path)
-    magic, version = reader.values("ii")
+    """The model in the file `path`. `ValueError` if that is not a fastText classifier, or ends early."""
+    try:
+        return _read(_Reader(path))
+    except ValueError as error:
+        raise ValueError(f"{path} is not a fastText classifier that can be read: {error}") from error
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """The labels of the classifier in the file `path`, whose matrices are not read. `ValueError` as `read_model`."""
+    try:
+        return _read_names(_Reader(path)).labels
+    except ValueError as error:
+        raise ValueError(f"{path} is not a fastText classifier that can be read: {error}") from error
+
+
+def _read_names(reader: _Reader) -> _Names:
+    start = reader.start
+    magic, version = reader.values("ii") if len(start) >= 8 else (0, 0)
     if magic != MAGIC or version not in VERSIONS:
-        raise ValueError(f"{path} is not a fastText model of version 11 or 12: it begins with {magic}, {version}")
+        there = f"version {version}" if magic == MAGIC else f"it begins with {start!r}"
+        raise ValueError(f"expected fastText's format of version 11 or 12, {there}")
     dim, _, _, _, _, word_ngrams, loss, kind, buckets, minn, maxn, _, _ = reader.values("12id")
     size, n_words, n_labels, _, n_kept = reader.values("iiiqq")
+    shape = _Shape(version, dim, word_ngrams, loss, buckets, minn, maxn, n_words, n_labels, n_kept)
+    if kind != SUPERVISED or n_labels < 1:
+        raise ValueError(f"it holds {KINDS.get(kind, f'a model of kind {kind}')} with {max(n_labels, 0)} labels")
+    if dim < 1 or n_words < 0 or size != n_words + n_labels:
+        raise ValueError(f"it says {dim} dimensions, and {size} entries of which {n_words} words, {n_labels} labels")
     words: list[bytes] = []
     counts: list[int] = []
     for _ in range(size):
         words.append(reader.word())
         counts.append(reader.values("qb")[0])
     labels = tuple(word.decode().removeprefix(LABEL) for word in words[n_words:])
-    if (version, kind, loss, word_ngrams) != (12, SUPERVISED, HIERARCHICAL_SOFTMAX, 1) or maxn <= 0:
+    return _Names(shape, words, counts, labels)
+
+
+def _read(reader: _Reader) -> FastTextModel:
+    shape, words, counts, labels = _read_names(reader)
+    version, dim, word_ngrams, loss, buckets, minn, maxn, n_words, n_labels, n_kept = shape
+    pairs = reader.array("<i4", 2 * max(n_kept, 0)).reshape(-1, 2)
+    rows = _quantized(reader) if reader.values("?")[0] else _dense(reader)
+    quantized = reader.values("?")[0]
+    outputs = _quantized(reader) if quantized else _dense(reader)
+    if rows.shape[1] != dim or outputs.shape != (n_labels, dim):
+        raise ValueError(f"it has matrices of {rows.shape} and {outputs.shape}, expected {dim} columns")
+    if (version, word_ngrams, quantized) != (12, 1, False) or maxn <= 0 or loss not in (HIERARCHICAL_SOFTMAX, SOFTMAX):
         return FastTextModel(labels, None)
     kept = np.zeros(0, np.int32)
     if n_kept >= 0:
         kept = np.full(buckets, -1, np.int32)
-        pairs = reader.array("<i4", 2 * n_kept).reshape(-1, 2)
         kept[pairs[:, 0]] = pairs[:, 1]
-    quantized = reader.values("?")[0]
-    rows = _quantized(reader) if quantized else _dense(reader)
-    if reader.values("?")[0]:  # a quantized output matrix
-        return FastTextModel(labels, None)
-    rows.flags.writeable = False  # as a dense matrix is: a kernel is compiled anew for each kind
-    outputs = _dense(reader)
-    left, right = _tree(counts[n_words:])
+    left = right = np.zeros(0, np.int32)
+    if loss == HIERARCHICAL_SOFTMAX:
+        left, right = _tree(counts[n_words:])
+    else:
+        outputs = np.ascontiguousarray(outputs.T)  # the kernel sums many labels side by side
+    for matrix in (rows, outputs):
+        matrix.flags.writeable = False  # as a dense matrix is: a kernel is compiled anew for each kind
     sizes = np.array([n_words, buckets, minn, maxn], np.int32)
-    if rows.shape[1] != dim or outputs.shape != (n_labels, dim):
-        raise ValueError(f"{path}: matrices of {rows.shape} and {outputs.shape}, expected {dim} columns")
     ends = np.cumsum([len(word) for word in words], dtype=np.int32)
     data = np.frombuffer(b"".join(words), np.uint8)
     return FastTextModel(labels, Arrays(data, ends, _slots(words), kept, rows, outputs, left, right, sizes))

@@ -149,6 +149,33 @@ def _best_label(hidden: Any, outputs: Any, left: Any, right: Any, nodes: Any, sc
 
 
 @compiled
+def _best_of_all(hidden: Any, outputs: Any, shares: Any) -> Any:
+    """The most probable label of a softmax over all, and its log probability. `shares` is room for work.
+
+    Each label's sum goes over the dimensions in order, as fastText's does; the labels are summed side by side.
+    """
+    n_labels = outputs.shape[1]
+    shares[:] = np.float32(0)
+    for k in range(hidden.shape[0]):
+        value = hidden[k]
+        for label in range(n_labels):
+            shares[label] += outputs[k, label] * value
+    highest = shares[0]
+    for label in range(n_labels):
+        highest = max(highest, shares[label])
+    total = np.float32(0)
+    for label in range(n_labels):
+        shares[label] = np.float32(math.exp(np.float64(shares[label] - highest)))
+        total += shares[label]
+    best, best_score = np.int64(-1), np.float32(-np.inf)
+    for label in range(n_labels):
+        score = np.float32(math.log(np.float64(shares[label] / total) + _FLOOR))
+        if score >= best_score:  # of equal ones fastText's heap keeps the last
+            best, best_score = np.int64(label), score
+    return best, best_score
+
+
+@compiled
 def predict_all(
     data: Any, offsets: Any, valid: Any, words: Any, ends: Any, slots: Any, kept: Any, rows: Any, outputs: Any,
     left: Any, right: Any, sizes: Any, labels: Any, probabilities: Any,
@@ -156,6 +183,7 @@ def predict_all(
     """Fill `labels` (-1: none) and `probabilities` of every valid text."""
     hidden = np.zeros(rows.shape[1], np.float32)
     nodes, scores = np.zeros(left.shape[0] + 2, np.int64), np.zeros(left.shape[0] + 2, np.float32)
+    shares = np.zeros(outputs.shape[1], np.float32)
     for row in range(valid.shape[0]):
         labels[row] = -1
         if not valid[row]:
@@ -165,5 +193,8 @@ def predict_all(
             factor = np.float32(1.0 / added)
             for k in range(hidden.shape[0]):
                 hidden[k] *= factor
-            labels[row], score = _best_label(hidden, outputs, left, right, nodes, scores)
+            if left.shape[0]:
+                labels[row], score = _best_label(hidden, outputs, left, right, nodes, scores)
+            else:
+                labels[row], score = _best_of_all(hidden, outputs, shares)
             probabilities[row] = np.float32(math.exp(score))

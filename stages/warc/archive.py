@@ -13,7 +13,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
 from stages.compression import GZIP, Codec, Window
 from stages.stage import Piece, Unreadable
-from stages.warc.records import LARGE_BYTES, TOO_LARGE, Record, header_map, records, runs
+from stages.warc.records import HEADER_BYTES, LARGE_BYTES, TOO_LARGE, Record, header_map, records, runs
 from stages.warc.storage import codec_of, member_events, plain_events, seek_member
 from stages.watched import Watched
 
@@ -104,9 +104,12 @@ def _fast(file: BinaryIO, offset: int, stop: int | None, hold: int) -> Generator
 
 
 def _record(raw: WarcRecord, offset: int, hold: int) -> Record | None:
-    """FastWARC's record as ours; None if it is shorter than it says."""
+    """FastWARC's record as ours; None if it is shorter than it says, or its header so long that it may be none."""
     length = raw.content_length
-    headers = header_map(raw.headers.items_bytes())
+    fields = list(raw.headers.items_bytes())
+    if sum(len(name) + len(value) for name, value in fields) > HEADER_BYTES // 2:
+        return None
+    headers = header_map(fields)
     if length > hold:
         return Record(offset, str(offset), headers, raw.reader.read(min(hold, LARGE_BYTES)), TOO_LARGE)
     block = raw.reader.read()

@@ -52,9 +52,9 @@ SAMPLE_BYTES = 65536
 BROKEN = 0.01  # share of broken characters among the non-ASCII ones that does not speak against an encoding
 BROKEN_UTF8 = 0.5  # hardly any other text is UTF-8 by accident, so a page that mixes the two is read as UTF-8
 SPARSE = 0.03  # share of non-ASCII letters below which one cannot tell one single-byte encoding from another
-META = re.compile(rb"""<meta[^>]{0,400}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
+META = re.compile(rb"""<meta[^>]{0,400}?charset\s*=[\s"']*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
 XML = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
-TAG = re.compile(rb"<[^>]*>")
+TAG = re.compile(rb"<[^<>]*>")  # without <: in a page of nothing else every one would be looked behind to the end
 ASCII_LETTERS = string.ascii_letters.encode()
 HIGH_BYTES = bytes(range(128, 256))
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import brotli
 import zstandard
 
+HEADER_BYTES = 1 << 18  # as much of a header is read; browsers take no more
 HEADER_END = re.compile(rb"\r?\n\r?\n")
+BREAKS = re.compile(rb"[\r\n]*")
 FOLD = re.compile(rb"\r?\n[ \t]+")
 STATUS = re.compile(rb"(?:HTTP(?:/[\d.]+)?|ICY)[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
-CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
+CHARSET = re.compile(r"""charset\s*=[\s"']*([^\s"';,]+)""", re.IGNORECASE)
 CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 BREAK = re.compile(rb"\r?\n")
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
@@ -63,16 +65,17 @@ class Response:
 
 def parse_response(block: bytes) -> Response | None:
     """The response in `block`, an interim one (1xx) before it left out; None if it is not HTTP."""
-    while True:
-        block = block.lstrip(b"\r\n")
-        status = STATUS.match(block)
+    at = 0
+    while True:  # nothing is copied on the way: there may be a million interim responses
+        at = BREAKS.match(block, at).end()  # type: ignore[union-attr]
+        status = STATUS.match(block, at)
         if status is None:
             return None
-        end = HEADER_END.search(block)
-        header, body = (block[: end.start()], block[end.end() :]) if end else (block, b"")
-        if status.group(1)[:1] != b"1" or not STATUS.match(body):
-            return Response(int(status.group(1)), _fields(header), body)
-        block = body
+        end = HEADER_END.search(block, at)
+        stop, body = (end.start(), end.end()) if end else (len(block), len(block))
+        if status.group(1)[:1] != b"1" or not STATUS.match(block, body):
+            return Response(int(status.group(1)), _fields(block[at : min(stop, at + HEADER_BYTES)]), block[body:])
+        at = body
 
 
 def mime_of(content_type: str) -> str | None:

@@ -12,7 +12,7 @@ from stages.compression import End, Fault
 from stages.stage import Unreadable
 from stages.warc.storage import Begin, Event
 
-HEADER_BYTES = 1 << 18  # a header longer than this is no header
+HEADER_BYTES = 1 << 22  # a header longer than this is no header
 SEARCH_BYTES = 1 << 16
 SAMPLE_BYTES = 40  # shown of what is no record
 LARGE_BYTES = 1 << 16  # kept of a block that is too large: its HTTP headers
@@ -25,6 +25,7 @@ FOLD = re.compile(rb"\r?\n[ \t]+")
 FOLLOWS = re.compile(rb"[\r\n]*(?:WARC/\d|\Z)")
 SEPARATOR = re.compile(rb"\r?\n\r?\n")
 BREAKS = re.compile(rb"(?:\r?\n){1,2}\Z")
+BREAK_RUN = re.compile(rb"[\r\n]+")
 
 TRUNCATED = "truncated_record"
 CORRUPT = "corrupt_record"
@@ -89,8 +90,11 @@ class Run:
         return have
 
     def skip_breaks(self) -> None:
-        while self.need(1) and self.buffer[self.at] in b"\r\n":
-            self.at += 1
+        while self.need(1):
+            found = BREAK_RUN.match(self.buffer, self.at)
+            if found is None:
+                return
+            self.at = found.end()
 
     def find_next(self, limit: int) -> int | None:
         """How far behind the cursor the next record begins, if within `limit` bytes; they are all kept."""
@@ -217,6 +221,8 @@ def _take_header(run: Run) -> bytes | None:
         if not VERSION.match(run.buffer, run.at):
             return None
         if end := HEADER_END.search(run.buffer, run.at, run.at + have):
+            if end.start() - run.at > HEADER_BYTES:
+                return None
             header = run.buffer[run.at : end.start()]
             run.at = end.end()
             return header

@@ -118,7 +118,8 @@ def test_failed_run_says_the_reason_in_its_first_line(cli: Cli) -> None:
     ("words", "said"),
     [
         (["run", "wbe", "--input", "in", "--output", "out"], "no recipe 'wbe'; did you mean 'web'?"),
-        (["run", "zzz", "--input", "in", "--output", "out"], f"no recipe 'zzz'; there is {', '.join(sorted(RECIPES))}, or a .yaml file"),
+        (["run", "zzz", "--input", "in", "--output", "out"],
+         f"no recipe 'zzz'; there is {', '.join(sorted(RECIPES))}, or a .yaml file"),
         (["run", "lines.yaml", "--input", "in", "--output", "out", "--set", "DropWit.word=x"],
          "recipe lines has no stage or step 'DropWit'; did you mean 'DropWith'?"),
         (["run", "lines.yaml", "--input", "in", "--output", "out", "--set", "DropWith.wrod=x"],

@@ -8,7 +8,9 @@ import pytest
 from cluster.errors import ConfigError
 from cluster.recipe import Recipe
 from pipelines.config import bytes_of, configure, parse_sets, read_config
+from pipelines.web import web
 from stages.keep_first import KeepFirst
+from stages.screen import Screen
 from tests.fakes import CrashOn, DropWith, ReadLines, Upper
 from tests.runs import one_step, two_steps
 
@@ -163,3 +165,13 @@ def test_sizes_are_read(size: str | int, n_bytes: int) -> None:
 def test_what_is_no_size_is_refused(size: str) -> None:
     with pytest.raises(ValueError, match="should be a size such as 4GB, 512MiB or a number of bytes, got "):
         bytes_of(size)
+
+
+def test_screen_goes_with_the_filters_behind_it() -> None:
+    """A page must not be dropped before extraction for what nothing behind it would drop it for."""
+    settings = {"Language": {"languages": ["de"]}, "GopherQuality": {"min_doc_words": 20, "stop_words": ["der", "die"]}}
+    screen = next(stage for stage in configure(web(), settings).steps[0].stages if isinstance(stage, Screen))
+    assert (screen.languages, screen.min_words, screen.stop_words) == (("de",), 20, ("der", "die"))
+    own = {**settings, "Screen": {"languages": ["de", "en"], "min_words": None}}
+    screen = next(stage for stage in configure(web(), own).steps[0].stages if isinstance(stage, Screen))
+    assert (screen.languages, screen.min_words, screen.stop_words) == (("de", "en"), None, ("der", "die"))

@@ -96,13 +96,28 @@ def test_demo_account_is_closed_and_every_reason_is_the_papers(tmp_path: Path) -
         "ReadWarc.http_status",
         "ReadWarc.mime",
         "UrlFilter.domain",
+        "Screen.screen_language",
         "ExtractText.timeout",
-        "Language.language",
         "GopherQuality.gopher_short_doc",
     ):
         assert filtered["dropped"].get(reason, 0) > 0, reason
     assert deduped["dropped"]["DropDuplicates.duplicate"] > 0
     assert filtered["unreadable"] > 0
+
+
+def test_screening_loses_no_row_of_the_demo(tmp_path: Path) -> None:
+    off = [f"Screen.{test}=null" for test in ("language_bound", "min_words", "min_stop_words")]
+    outputs = [str(tmp_path / "with"), str(tmp_path / "without")]
+    results = [
+        headrace("--input", SAMPLE, *FAST, "--output", outputs[0]),
+        headrace("--input", SAMPLE, *FAST, "--output", outputs[1], *(x for test in off for x in ("--set", test))),
+    ]
+    assert len(rows(outputs[1])) > 20
+    assert rows(outputs[0]) == rows(outputs[1])
+    screened, unscreened = (result["steps"][0]["dropped"] for result in results)
+    assert not any(reason.startswith("Screen.") for reason in unscreened)
+    assert screened["Screen.screen_language"] > 30
+    assert sum(screened.values()) == sum(unscreened.values())
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from datatrove.pipeline.filters import LanguageFilter
 from fasttext.FastText import _FastText
 
 from schemas import columns as c
+from stages.fasttext_predict import open_classifier
 from stages.language import BUNDLED_SHA256, Language, _address
 from stages.model_file import ModelFileError
 from stages.stage import Stage, check, identity
@@ -86,7 +87,7 @@ def test_model_is_part_of_the_identity_wherever_it_lies(tmp_path):
 
 def test_bad_settings_are_told():
     with pytest.raises(ValueError, match=r"lid\.176\.ftz does not know 'eng'; did you mean 'en'"):
-        Language(languages=("eng",)).open()
+        Language(languages=("eng",))
     with pytest.raises(ValueError, match=r"languages should be a tuple, such as \('en',\)"):
         Language(languages="en")
     with pytest.raises(ModelFileError, match="no model file at"):
@@ -134,11 +135,34 @@ def test_a_threshold_of_its_own_for_a_language():
     assert pickle.loads(pickle.dumps(either)) == either
 
 
+def test_thresholds_of_a_file_are_those_of_a_mapping(tmp_path):
+    path = tmp_path / "thresholds.csv"
+    path.write_text("language,threshold\nde,0.8\nka,0.5\n")
+    stage = Language(languages=(), thresholds=str(path))
+    path.unlink()  # its numbers travel with the stage
+    assert identity(stage) == identity(Language(languages=(), thresholds={"de": 0.8, "ka": 0.5}))
+    assert reasons(pickle.loads(pickle.dumps(stage)), GERMAN) == [None]
+
+
+def test_second_language_is_kept_by_the_threshold_of_all_alone():
+    model = open_classifier(Path(_address(Language().model)), kernel=False)
+    mixed = "de molen staat aan de rivier; the mill stands by the river and turns all day"
+    found = model.above(mixed, 0.01)
+    first, second = sorted(found, key=lambda name: -found[name])[:2]
+    limit = found[second] / 2
+    assert limit < 0.5
+    assert reasons(Language(languages=(second,), threshold=limit), mixed) == [None]
+    assert reasons(Language(languages=(second,), threshold=limit, thresholds={second: limit}), mixed) == ["language"]
+    assert reasons(Language(languages=(first,), threshold=limit), mixed) == [None]
+
+
 def test_bad_thresholds_are_told():
     with pytest.raises(ValueError, match=r"thresholds should be a mapping of language to score, .* got \('de', 0\.8\)"):
         Language(thresholds=("de", 0.8))
     with pytest.raises(ValueError, match=r"does not know 'ger'"):
-        Language(thresholds={"ger": 0.8}).open()
+        Language(thresholds={"ger": 0.8})
+    with pytest.raises(ValueError, match="cannot read thresholds from '/nowhere/t\\.csv'"):
+        Language(thresholds="/nowhere/t.csv")
 
 
 @pytest.mark.parametrize("loss", [HIERARCHICAL_SOFTMAX, SOFTMAX])
@@ -151,4 +175,8 @@ def test_another_model_with_labels_of_its_own(tmp_path, loss):
     kept = reasons(Language(model=str(path), languages=("eng_Latn",), threshold=0.5), ENGLISH, GERMAN, "x")
     assert [reason is None for reason in kept] == [label == "__label__eng_Latn" for label in best]
     with pytest.raises(ValueError, match=r"does not know 'eng_Latin'; did you mean 'eng_Latn'"):
-        Language(model=str(path), languages=("eng_Latin",)).open()
+        Language(model=str(path), languages=("eng_Latin",))
+    with pytest.raises(ValueError, match=r"other\.bin does not know 'en'; did you mean 'eng_Latn'"):
+        Language(model=str(path))
+    with pytest.raises(ValueError, match=r"lid\.176\.ftz does not know 'eng_Latn'; did you mean 'en'"):
+        Language(languages=("eng_Latn",))

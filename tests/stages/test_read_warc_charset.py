@@ -114,3 +114,17 @@ def test_real_pages_with_headers(shared: Path):
     ours |= {"windows-1250": "cp1250", "windows-1251": "cp1251"}
     wrong = [row["url"] for row in truth if row["charset"] and ours[row["charset"]] != found[row["url"]]]
     assert len(wrong) == 2  # both are called UTF-8 there, and hold a windows-1252 byte or four and no UTF-8
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<" * 10_000_000,
+        (b"<meta " * 60 + b"charset=").ljust(9000),
+        b"<?xml encoding=".ljust(9000),
+        b"<!--" * 5_000_000,
+    ],
+)
+def test_markup_without_end_costs_its_length(data):
+    text, codec = to_utf8(data + b"\xff\xc0")
+    assert (text, codec) == (data + "ÿÀ".encode(), "cp1252")

@@ -142,3 +142,22 @@ def test_a_body_that_was_cut_gives_its_beginning():
 def test_headers_that_common_crawl_renamed_are_left_alone():
     headers = b"X-Crawl-Content-Encoding: gzip\r\nX-Crawl-Transfer-Encoding: chunked\r\n"
     assert body(headers, b"5\r\nhello") == b"5\r\nhello"
+
+
+def test_a_header_without_end_is_read_as_far_as_browsers_read():
+    fields = b"".join(b"X-%d: %d\r\n" % (i, i) for i in range(100_000))
+    response = parse_response(HEAD + fields + b"Content-Encoding: gzip\r\n\r\n<p>")
+    assert (response.status, response.mime, response.body) == (200, "text/html", b"<p>")
+    assert response.headers["x-1000"] == "1000"
+    assert "content-encoding" not in response.headers
+
+
+def test_a_million_interim_responses_are_passed_over():
+    response = parse_response(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000_000 + HEAD + b"\r\n<p>")
+    assert (response.status, response.body) == (200, b"<p>")
+
+
+@pytest.mark.parametrize("behind", [b"", b'"', b";", b'";'])
+def test_a_charset_that_never_comes_costs_its_length(behind):
+    response = parse_response(HEAD.replace(b"html", b"html; charset=" + b" " * 200_000 + behind) + b"\r\n")
+    assert response.charset is None

@@ -1,18 +1,29 @@
 """The kernel against fastText's own library."""
 
+import mmap
+import re
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fasttext.FastText import _FastText
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.fasttext_model import read_model
+from stages import fasttext_model
+from stages.fasttext_model import read_labels, read_model
 from stages.fasttext_predict import open_classifier
 from stages.language import Language, _address
-from tests.stages.fasttext_files import HIERARCHICAL_SOFTMAX, SOFTMAX, write_classifier
+from tests.stages.fasttext_files import (
+    HIERARCHICAL_SOFTMAX,
+    NEGATIVE_SAMPLING,
+    ONE_VS_ALL,
+    SKIPGRAM,
+    SOFTMAX,
+    write_classifier,
+)
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 BUNDLED = Path(_address(Language().model))
@@ -32,6 +43,16 @@ PARTS = [
     "<",
     ">",
     "😀",
+]
+SENTENCES = [
+    "The mill stands by the river,\nand the wheel turns all day.",
+    "Die Mühle steht am Fluss",
+    "это русский",
+    "你好 世界",
+    "x",
+    "",
+    "the",
+    "a __label__deu_Latn b </s> c",
 ]
 TEXTS = st.lists(st.one_of(st.sampled_from(PARTS), st.text(st.characters(exclude_categories=["Cs"])))).map("".join)
 
@@ -56,12 +77,13 @@ def test_labels_and_scores_are_the_librarys(texts):
     assert_same(KERNEL, LIBRARY, texts)
 
 
+@pytest.mark.parametrize("loss", [HIERARCHICAL_SOFTMAX, SOFTMAX])
 @settings(deadline=None)
-@given(st.lists(TEXTS, max_size=5))
-def test_a_dense_model_too(tmp_path_factory, texts):
-    path = tmp_path_factory.getbasetemp() / "dense.bin"
+@given(texts=st.lists(TEXTS, max_size=5))
+def test_a_dense_model_too(tmp_path_factory, loss, texts):
+    path = tmp_path_factory.getbasetemp() / f"dense-{loss}.bin"
     if not path.exists():
-        write_classifier(path, ["the", "</s>", "Mühle"], ["eng_Latn", "deu_Latn", "rus_Cyrl"], HIERARCHICAL_SOFTMAX)
+        write_classifier(path, ["the", "</s>", "Mühle"], ["eng_Latn", "deu_Latn", "rus_Cyrl"], loss)
     assert_same(open_classifier(path), open_classifier(path, kernel=False), texts)
 
 
@@ -80,18 +102,60 @@ def test_null_texts_and_texts_without_anything_known(tmp_path):
     assert_same(open_classifier(path), open_classifier(path, kernel=False), [None, "", "the", "x"])
 
 
-def test_models_of_other_kinds_are_left_to_the_library(tmp_path):
-    model = read_model(write_classifier(tmp_path / "m.bin", ["the"], ["a", "b"], SOFTMAX))
-    assert (model.labels, model.arrays) == (("a", "b"), None)
-    assert (
-        read_model(write_classifier(tmp_path / "n.bin", ["the"], ["a", "b"], HIERARCHICAL_SOFTMAX)).arrays is not None
-    )
+@pytest.mark.parametrize("word_ngrams", [1, 2])
+@pytest.mark.parametrize("compressed", ["no", "rows", "norms", "pruned", "outputs"])
+@pytest.mark.parametrize("loss", [HIERARCHICAL_SOFTMAX, NEGATIVE_SAMPLING, SOFTMAX, ONE_VS_ALL])
+def test_every_loss_and_form_of_file_to_the_bit(tmp_path, loss, compressed, word_ngrams):
+    labels = [f"{language}_{script}" for language in ("eng", "deu", "rus", "cmn", "arb") for script in ("Latn", "Cyrl")]
+    path = tmp_path / "m.bin"
+    write_classifier(path, ["the", "</s>", "Mühle"], labels, loss, compressed=compressed, word_ngrams=word_ngrams)
+    ours = open_classifier(path)
+    in_kernel = loss in (HIERARCHICAL_SOFTMAX, SOFTMAX) and word_ngrams == 1 and compressed != "outputs"
+    assert (ours.arrays is not None) == in_kernel
+    numbers, scores = ours.best(pa.array(SENTENCES, pa.large_string()))
+    direct = [_FastText(str(path)).f.predict(text.replace("\n", " ") + "\n", 1, 0.0, "strict")[0] for text in SENTENCES]
+    assert [f"__label__{ours.labels[number]}" for number in numbers] == [label for _, label in direct]
+    assert scores.tolist() == [np.float32(min(score, 1.0)) for score, _ in direct]
+    assert len(set(numbers.tolist())) > 1
 
 
-def test_another_file_is_told(tmp_path):
-    (tmp_path / "m.bin").write_bytes(b"PK\x03\x04 and so on")
-    with pytest.raises(ValueError, match=r"m.bin is not a fastText model of version 11 or 12: it begins with 67324752"):
+def test_of_labels_equally_probable_the_same_is_given(tmp_path):
+    path = write_classifier(tmp_path / "m.bin", [], ["a", "b", "c"], SOFTMAX)
+    data = path.read_bytes()
+    path.write_bytes(data[: -3 * 6 * 4] + bytes(3 * 6 * 4))
+    assert_same(open_classifier(path), open_classifier(path, kernel=False), ["one text", "and another"])
+    assert open_classifier(path).best(pa.array(["one text"], pa.large_string()))[0].tolist() == [2]
+
+
+def test_labels_are_read_without_the_matrices(tmp_path):
+    path = write_classifier(tmp_path / "m.bin", ["the"], ["eng_Latn", "deu_Latn"], SOFTMAX)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert read_labels(path) == ("eng_Latn", "deu_Latn")
+
+
+@pytest.mark.parametrize("start", [b"", b"PK\x03\x04 and so on", b"version https://git-lfs.github.com/spec/v1\n"])
+def test_another_file_is_told(tmp_path, start):
+    (tmp_path / "m.bin").write_bytes(start)
+    found = f"it begins with {re.escape(repr(start[:16]))}" if start else "the file is empty"
+    with pytest.raises(ValueError, match=f"m.bin is not a fastText classifier that can be read: .*{found}"):
         read_model(tmp_path / "m.bin")
+
+
+def test_word_vectors_are_told(tmp_path):
+    path = write_classifier(tmp_path / "m.bin", ["the"], [], SOFTMAX, kind=SKIPGRAM)
+    with pytest.raises(ValueError, match=r"m\.bin is not .*: it holds word vectors \(skipgram\) with 0 labels"):
+        read_model(path)
+
+
+def test_a_large_matrix_stays_in_the_file(tmp_path, monkeypatch):
+    path = write_classifier(tmp_path / "m.bin", ["the", "mill"], ["a", "b"], SOFTMAX)
+    expected = open_classifier(path).best(pa.array(SENTENCES, pa.large_string()))
+    monkeypatch.setattr(fasttext_model, "MAPPED_BYTES", 0)
+    mapped = open_classifier(path)
+    assert mapped.arrays is not None
+    assert isinstance(mapped.arrays.rows.base.base.obj, mmap.mmap)
+    found = mapped.best(pa.array(SENTENCES, pa.large_string()))
+    assert [array.tolist() for array in found] == [array.tolist() for array in expected]
 
 
 def test_a_model_file_that_ends_early_is_told(tmp_path):
