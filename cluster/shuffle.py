@@ -54,7 +54,8 @@ class Scatter:
         return f"shuffle/rows/{self.shard.name}.parquet"
 
     def run(self, shuffle: Shuffle, folder: Folder) -> None:
-        columns = [name for name in dict.fromkeys([*shuffle.reads.names, shuffle.key]) if name != COMPONENT]
+        made = isinstance(shuffle, Linking | Spreading)  # the key is not in the file
+        columns = list(dict.fromkeys([*shuffle.reads.names, *([] if made else [shuffle.key])]))
         if self.known and isinstance(shuffle, Linking):
             columns = [c.ID.name, *shuffle.links_read.names]
         tables = read_rows(self.shard, columns)

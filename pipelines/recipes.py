@@ -23,7 +23,15 @@ from schemas.check import nearest
 from stages.stage import Source, Stage
 
 # Module and function of each recipe; imported when asked for, since a recipe imports its stages.
-RECIPES = {"web": "pipelines.web:web", "dedup": "pipelines.dedup:dedup"}
+RECIPES = {
+    "web": "pipelines.web:web",
+    "dedup": "pipelines.dedup:dedup",
+    "decontaminate": "pipelines.decontaminate:decontaminate",
+    "dedup-exact": "pipelines.dedup_exact:dedup_exact",
+    "dedup-url": "pipelines.dedup_exact:dedup_url",
+    "dedup-lines": "pipelines.dedup_lines:dedup_lines",
+    "dedup-substring": "pipelines.dedup_substring:dedup_substring",
+}
 KINDS: dict[str, Any] = {"stage": Stage, "source": Source, "shuffle": Shuffle}
 
 

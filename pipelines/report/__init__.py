@@ -3,6 +3,7 @@
 account   exact counts from manifests: the funnel, costs, unreadable pieces
 sample    what is read of the rows: small columns within a budget, texts of a few rows
 figures   languages, lengths, sites, duplicates, edits, deaths, counted in the sample
+contamination   test items of benchmarks that a step found, counted over all rows; a section of its own
 charts    numbers and shapes as text and inline SVG
 page.html, page.css   the page; every value from the data is escaped by the template engine
 """
@@ -14,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from cluster.storage import Folder
 from pipelines.report import charts
 from pipelines.report.account import Account, read_account
+from pipelines.report.contamination import Contamination, write_contamination
 from pipelines.report.figures import Figures, draw
 from pipelines.report.sample import read_sample
 
@@ -24,11 +26,12 @@ def write_report(output: str) -> str:
     """Write OUTPUT/report.html and return its URL. `ConfigError` when no run is there."""
     folder = Folder(output)
     account = read_account(folder)
-    folder.put(NAME, page(account, draw(read_sample(folder, account))).encode())
+    contamination = write_contamination(folder, account)
+    folder.put(NAME, page(account, draw(read_sample(folder, account)), contamination).encode())
     return f"{output.rstrip('/')}/{NAME}"
 
 
-def page(account: Account, figures: Figures) -> str:
+def page(account: Account, figures: Figures, contamination: Contamination | None = None) -> str:
     """The page as text."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -39,4 +42,4 @@ def page(account: Account, figures: Figures) -> str:
     )
     environment.filters |= charts.FILTERS
     environment.globals |= charts.SHAPES
-    return environment.get_template("page.html").render(run=account, figures=figures)
+    return environment.get_template("page.html").render(run=account, figures=figures, contamination=contamination)

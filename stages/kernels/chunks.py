@@ -1,21 +1,25 @@
-"""The chunks of text a process has met, as the kernels read them, and the loop that teaches them new ones."""
+"""The shapes of chunks a process has met, as the kernels read them, and the loop that teaches them new ones."""
 
 import threading
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.kernels.utf8 import hash_of
+from stages.kernels import compiled
+from stages.kernels.shapes import MAX_BYTES, example_of, hashes_of, n_symbols, shape_of, words_in
+from stages.kernels.utf8 import hash_of, n_slots
 from stages.kernels.words import (
     ALPHABETIC,
     BEGINS,
     DONE,
     ENDS,
     FULL,
+    INSIDE,
     PYTHON,
     SYMBOL,
     TIED,
@@ -65,9 +69,9 @@ def texts_of(array: pa.Array) -> Texts:
 
 
 class ChunkTable:
-    """The chunks of one language and their words. One kernel at a time uses it; several stages of a process share it.
+    """The shapes of one language's chunks and their words. One kernel at a time uses it; stages of a process share it.
 
-    Bounded in entries, bytes and words: when it is full it is emptied, and frequent chunks are back at once.
+    Bounded in entries, bytes and words: when it is full it is emptied, and frequent shapes are back at once.
     """
 
     def __init__(self, split: Splitter, max_entries: int = MAX_ENTRIES, max_unknown: int = MAX_UNKNOWN) -> None:
@@ -82,13 +86,17 @@ class ChunkTable:
             word_starts=np.zeros(max_entries + 1, np.int64),
             sizes=np.empty(MAX_WORDS, np.int32),
             lengths=np.empty(MAX_WORDS, np.int32),
+            n_runs=np.empty(MAX_WORDS, np.int32),
             flags=np.empty(MAX_WORDS, np.uint8),
             ties=np.empty(max_entries, np.uint8),
             effects=np.empty((max_entries, 4), np.int32),
             plain=split.plain_letters,
+            named=hashes_of(split.named_runs),
+            shape=np.empty(MAX_BYTES, np.uint8),
+            extras=np.empty(MAX_BYTES, np.int32),
         )
         places, sizes, hashes = (np.empty(max_unknown, kind) for kind in (np.int64, np.int64, np.uint64))
-        self._unknown = Unknown(places, sizes, hashes, np.zeros(1, np.int64))
+        self._unknown = Unknown(places, sizes, hashes, np.zeros(n_slots(max_unknown), np.int32), np.zeros(1, np.int64))
         self._words = scratch(KEPT_WORDS, 0)
         self._clear()
 
@@ -125,7 +133,8 @@ class ChunkTable:
             self._make_room(int((texts.stops - texts.starts).max(initial=0)), len(self._words.flags))
             first = -1
             while len(rows):
-                self._unknown.n[0] = 0
+                if self._unknown.n[0]:
+                    self._unknown.slots[:] = self._unknown.n[0] = 0
                 kernel(texts, rows, status, self._chunks, self._words, self._unknown)
                 self._learn(texts.data)
                 rows = rows[(status[rows] == UNKNOWN) | (status[rows] == FULL)]
@@ -160,47 +169,51 @@ class ChunkTable:
     def _clear(self) -> None:
         self._n = self._n_bytes = self._n_words = 0
         self._chunks.slots[:] = 0
-        for chunk in self._split.special_letters:
-            key = chunk.encode()
-            self._add(key, int(hash_of(_fixed(np.frombuffer(key, np.uint8)), 0, len(key))))
+        self._add([key.encode() for key in self._split.special_letters])
 
     def _learn(self, data: Any) -> None:
-        """Add the unknown chunks that the kernel met, as far as there is room."""
+        """Add the unknown shapes that the kernel met, as far as there is room."""
         n = int(self._unknown.n[0])
         if not n:
             return
-        _, firsts = np.unique(self._unknown.hashes[:n], return_index=True)
-        firsts.sort()
-        if self._n + len(firsts) > self._max_entries or not self._has_room(int(self._unknown.sizes[:n][firsts].sum())):
+        room = np.empty(int(self._unknown.sizes[:n].sum()), np.uint8)
+        ends = np.zeros(n + 1, np.int64)
+        _shapes(_fixed(data), self._unknown, self._chunks, room, ends)
+        joined = room.tobytes()
+        keys = list(dict.fromkeys(joined[start:end] for start, end in pairwise(ends.tolist())))
+        if self._n_fitting(keys) < len(keys):
             self._clear()
-        for i in firsts:
-            start, size = self._unknown.starts[i], self._unknown.sizes[i]
-            if not self._has_room(int(size)):
-                return
-            self._add(data[start : start + size].tobytes(), int(self._unknown.hashes[i]))
+        self._add(keys[: self._n_fitting(keys)])
 
-    def _has_room(self, n_bytes: int) -> bool:
-        """Whether chunks of so many bytes fit: none has more words than bytes."""
-        entries = self._n < self._max_entries
-        return entries and self._n_bytes + n_bytes <= MAX_KEY_BYTES and self._n_words + n_bytes <= MAX_WORDS
+    def _n_fitting(self, keys: list[bytes]) -> int:
+        """How many of `keys` there is room for: none has more words than bytes."""
+        room = min(MAX_KEY_BYTES - self._n_bytes, MAX_WORDS - self._n_words)
+        n = sum(n_bytes <= room for n_bytes in accumulate(map(len, keys)))
+        return min(n, self._max_entries - self._n)
 
-    def _add(self, key: bytes, value: int) -> None:
-        c, e = self._chunks, self._n
-        chunk = key.decode()
-        words, effect, tied, begins, ends = self._split.chunk(chunk)
-        c.hashes[e] = value
-        c.keys[self._n_bytes : self._n_bytes + len(key)] = np.frombuffer(key, np.uint8)
-        for w, word in enumerate(words, self._n_words):
-            c.sizes[w], c.lengths[w], c.flags[w] = _n_bytes(word), len(word), _flags(word)
-        c.effects[e] = effect
-        c.ties[e] = TIED * tied + BEGINS * begins + ENDS * ends
-        self._n, self._n_bytes, self._n_words = e + 1, self._n_bytes + len(key), self._n_words + len(words)
-        c.key_starts[e + 1], c.word_starts[e + 1] = self._n_bytes, self._n_words
-        mask = len(c.slots) - 1
-        slot = value & mask
-        while c.slots[slot]:
-            slot = (slot + 1) & mask
-        c.slots[slot] = e + 1
+    def _add(self, keys: list[bytes]) -> None:
+        """Add shapes that are not in the table, with the words of their examples."""
+        c, first, n_words = self._chunks, self._n, self._n_words
+        words: list[str] = []
+        flags: list[int] = []
+        for e, key in enumerate(keys, first):
+            shape = key.decode(errors="surrogateescape")
+            chunk = self._split.chunk(example_of(shape))
+            inside = words_in(shape, chunk.words)
+            if inside is not None:
+                words += inside
+                flags += map(_flags, chunk.words)
+            c.effects[e] = chunk.effect
+            c.ties[e] = TIED * chunk.tied + BEGINS * chunk.begins + ENDS * chunk.ends + INSIDE * (inside is None)
+            c.word_starts[e + 1] = n_words + len(words)
+        new = slice(n_words, n_words + len(words))
+        c.sizes[new], c.lengths[new], c.n_runs[new] = ([*map(of, words)] for of in (_n_bytes, len, n_symbols))
+        c.flags[new] = flags
+        joined = b"".join(keys)
+        c.keys[self._n_bytes : self._n_bytes + len(joined)] = np.frombuffer(joined, np.uint8)
+        self._n, self._n_bytes, self._n_words = first + len(keys), self._n_bytes + len(joined), new.stop
+        c.key_starts[first + 1 : self._n + 1] = c.key_starts[first] + np.cumsum([*map(len, keys)], dtype=np.int64)
+        _insert(c, first, self._n)
 
 
 @lru_cache(maxsize=8)
@@ -215,8 +228,35 @@ def scratch(n_words: int, n_bytes: int) -> Words:
     return Words(np.empty(n_bytes, np.uint8), *(np.empty(n_words, kind) for kind in kinds))
 
 
+@compiled
+def _shapes(data: Any, unknown: Any, chunks: Any, joined: Any, ends: Any) -> None:
+    """Write the shapes of the unknown chunks side by side, and where each ends."""
+    end = 0
+    for i in range(unknown.n[0]):
+        start, size = unknown.starts[i], unknown.sizes[i]
+        n, n_replaced = size, 0
+        if chunks.plain:
+            n, n_replaced = shape_of(data, start, size, chunks.named, chunks.shape, chunks.extras)
+        for k in range(n):
+            joined[end + k] = chunks.shape[k] if n_replaced else data[start + k]
+        end += n
+        ends[i + 1] = end
+
+
+@compiled
+def _insert(chunks: Any, first: int, stop: int) -> None:
+    """Enter the keys of the entries from `first` on into the slots."""
+    mask = np.uint64(len(chunks.slots) - 1)
+    for e in range(first, stop):
+        chunks.hashes[e] = hash_of(chunks.keys, chunks.key_starts[e], chunks.key_starts[e + 1])
+        slot = chunks.hashes[e] & mask
+        while chunks.slots[slot] != 0:
+            slot = (slot + np.uint64(1)) & mask
+        chunks.slots[slot] = e + 1
+
+
 def _n_bytes(word: str) -> int:
-    return len(word.encode())
+    return len(word.encode(errors="surrogateescape"))
 
 
 def _flags(word: str) -> int:

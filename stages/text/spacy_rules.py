@@ -23,6 +23,9 @@ LONG = 4096  # a longer chunk is neither an address nor a special case; the sear
 # Languages with no affix or infix rule that matches within ASCII letters alone. Any other loses nothing but speed.
 PLAIN_LETTERS = frozenset({"en"})
 
+_LETTERS = re.compile("[A-Za-z]+")
+_RUN = re.compile("[A-Za-z]+|[0-9]+")
+
 Search = Callable[[str], re.Match[str] | None]
 
 
@@ -30,7 +33,8 @@ class SpacyRules:
     """`split` for chunks and `rejoin` for texts, by the rules of `spacy.blank(language)`."""
 
     def __init__(self, language: str) -> None:
-        rules = spacy.blank(language).tokenizer
+        pipeline = spacy.blank(language)
+        rules = pipeline.tokenizer
         self._prefix: Search = rules.prefix_search
         self._suffix: Search = rules.suffix_search
         self._infixes: Callable[[str], list[re.Match[str]]] = rules.infix_finditer
@@ -48,6 +52,10 @@ class SpacyRules:
         cut_up = [pattern for patterns in self._patterns.values() for pattern in patterns]
         self._leading = frozenset(word for pattern in cut_up for word in pattern[:-1])
         self._following = frozenset(word for pattern in cut_up for word in pattern[1:])
+        defaults = pipeline.Defaults
+        affixes = _LETTERS.findall(" ".join((*defaults.prefixes, *defaults.suffixes, *defaults.infixes)))
+        cases = (_RUN.findall(part) for part in (*whole, *self._leading, *self._following))
+        self._named = frozenset(chain(affixes, *cases))
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -67,6 +75,11 @@ class SpacyRules:
                 key for key in {*self._specials, *self._leading, *self._following} if key.isascii() and key.isalpha()
             )
         )
+
+    @property
+    def named_runs(self) -> tuple[str, ...]:
+        """The runs of ASCII letters in affix rules, and of letters or digits in special cases and pieces of them."""
+        return tuple(sorted(self._named))
 
     def leading(self, word: str) -> bool:
         """Whether `word` is a piece of a special case that the affix rules cut up, but not its last."""

@@ -7,6 +7,7 @@ by chunk between white space, so that a chunk's words can be remembered: a text 
 import importlib.util
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain, pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ ANY_SCRIPT = "unicode"
 NEEDS_PACKAGE = {"ja": "sudachipy", "ko": "mecab-ko", "th": "pythainlp", "vi": "pyvi", "zh": "jieba"}
 
 _SPACE = re.compile(r"(\s+)")
+_CHUNK = re.compile(r"\S+")
 
 # What a chunk does to the sentencizer: (sentences begun, stop seen) when no stop was pending, and when one was.
 Effect = tuple[int, bool, int, bool]
@@ -31,7 +33,8 @@ ENDS: Effect = (0, False, 1, False)  # of most chunks: they only end a pending s
 class Chunk(NamedTuple):
     """The words of a chunk, and what it does to the sentencizer.
 
-    `tied`: they hold unless the chunk before `ends` in a piece of a special case, or the one behind `begins` with one.
+    `tied`: they hold unless the chunk before `ends` with a piece of a special case and this one `begins` with one, or
+    this one ends with a piece and the one behind begins with one.
     """
 
     words: tuple[str, ...]
@@ -41,9 +44,8 @@ class Chunk(NamedTuple):
     ends: bool
 
 
-TIED = (
-    ""  # stands for the words of a chunk that depend on the chunks beside it: in "a.'' ''b" the second '' stays apart
-)
+# Stands for the words of a chunk that depend on the chunks beside it: in "a.'' ''b" the second '' stays apart.
+_TIED = ("",)
 
 
 class Splitter:
@@ -53,8 +55,10 @@ class Splitter:
         self._rules = rules
         self._stops = stops
         self._phrases = rules.phrases
+        self._plain_letters = rules.plain_letters
+        self._special_letters = frozenset(rules.special_letters)
         self._words: Memo[tuple[str, ...]] = Memo(self._split)
-        self._cut: Memo[tuple[str, ...]] = Memo(rules.cut)
+        self._cut: Memo[tuple[str, ...]] = Memo(self._cut_up)
         self._effects: Memo[Effect | None] = Memo(self._effect)
 
     @property
@@ -72,6 +76,11 @@ class Splitter:
         """Chunks of ASCII letters that the rules split in their own way."""
         return self._rules.special_letters
 
+    @property
+    def named_runs(self) -> tuple[str, ...]:
+        """Runs of ASCII letters or digits that a rule may tell from other runs of their kind."""
+        return self._rules.named_runs if isinstance(self._rules, SpacyRules) else ()
+
     def chunk(self, chunk: str) -> Chunk:
         """All there is to know of `chunk`, which has no white space."""
         words, tied, cut = self._rules.alone(chunk)
@@ -79,10 +88,10 @@ class Splitter:
 
     def words(self, text: str) -> list[str]:
         """The words of `text` in order: punctuation is words of its own, white space is left out."""
-        words = list(chain.from_iterable(map(self._words.__getitem__, text.split())))
-        if TIED in words or self._has_phrase(text):
+        if self._has_phrase(text):
             return [token for token, _ in self._tokens(text) if not token.isspace()]
-        return words
+        words = list(map(self._words.__getitem__, text.split()))
+        return list(chain.from_iterable(self._untied(text, words) if _TIED in words else words))
 
     def count_sentences(self, text: str, enough: int | None = None) -> int:
         """How many sentences `text` has, at least 1; counting may end at `enough`."""
@@ -107,6 +116,28 @@ class Splitter:
     def sentences(self, text: str) -> list[str]:
         """The sentences of `text`; joined they give the text again. A text without words is one sentence."""
         return [text[start:end] for start, end in pairwise([*self._starts(text), len(text)])]
+
+    def _untied(self, text: str, words: list[tuple[str, ...]]) -> Iterator[Iterable[str]]:
+        """The words of the chunks of `text`, which are `words` but for runs of chunks that depend on one another."""
+        spans = [match.span() for match in _CHUNK.finditer(text)]
+        done = 0
+        for i in range(len(words)):
+            if words[i] == _TIED and i >= done:
+                first, last = i, i
+                while first > done and self._is_linked(text, *spans[first - 1 : first + 1]):
+                    first -= 1
+                while last + 1 < len(spans) and self._is_linked(text, *spans[last : last + 2]):
+                    last += 1
+                yield from words[done:first]
+                tokens = self._tokens(text[spans[first][0] : spans[last][1]])
+                yield [token for token, _ in tokens if not token.isspace()]
+                done = last + 1
+        yield from words[done:]
+
+    def _is_linked(self, text: str, one: tuple[int, int], next_one: tuple[int, int]) -> bool:
+        """Whether a special case that was cut up may reach from one of two neighbours to the other."""
+        last, first = self._cut[text[slice(*one)]][-1], self._cut[text[slice(*next_one)]][0]
+        return self._rules.leading(last) and self._rules.following(first)
 
     def _starts(self, text: str) -> list[int]:
         """Where sentences begin: behind the last token before the first one that follows a stop and is neither a stop
@@ -140,13 +171,21 @@ class Splitter:
         return any(phrase in text for phrase in self._phrases)
 
     def _split(self, chunk: str) -> tuple[str, ...]:
+        if self._is_plain(chunk):
+            return (chunk,)
         words = self._rules.split(chunk)
-        return words if words is not None else (TIED,)
+        return words if words is not None else _TIED
+
+    def _cut_up(self, chunk: str) -> tuple[str, ...]:
+        return (chunk,) if self._is_plain(chunk) else self._rules.cut(chunk)
+
+    def _is_plain(self, chunk: str) -> bool:
+        return self._plain_letters and chunk.isascii() and chunk.isalpha() and chunk not in self._special_letters
 
     def _effect(self, chunk: str) -> Effect | None:
         """What `chunk` does to the sentencizer; None for most chunks, which only end a pending stop."""
         words = self._words[chunk]
-        if words == (TIED,):
+        if words == _TIED:
             return UNKNOWN
         effect = self._effect_of(words)
         return None if effect == ENDS else effect

@@ -56,7 +56,8 @@ def test_recipes_of_the_house_are_found_by_name() -> None:
 def test_unknown_recipe_is_told_with_the_nearest_or_all() -> None:
     with pytest.raises(ConfigError, match=r"^no recipe 'wbe'; did you mean 'web'\?$"):
         find_recipe("wbe")
-    with pytest.raises(ConfigError, match=r"^no recipe 'zzz'; there is web, or a \.yaml file$"):
+    known = ", ".join(sorted(RECIPES))
+    with pytest.raises(ConfigError, match=rf"^no recipe 'zzz'; there is {known}, or a \.yaml file$"):
         find_recipe("zzz")
     with pytest.raises(ConfigError, match=r"^nowhere\.yaml: .*No such file"):
         find_recipe("nowhere.yaml")
