@@ -1,5 +1,7 @@
 """Extraction engines: one module each with `extract(html, settings) -> str`, found by name in `ENGINES`.
 
+`html` is the page in UTF-8.
+
 This package imports no engine, and no Arrow, by itself: `stages.sandbox` loads it in a process that stays small.
 """
 
@@ -20,12 +22,13 @@ WARM_UP = b"<html><head><title>Page</title></head><body><article><p>One paragrap
 class Settings:
     """What an engine may be told.
 
-    `favor_precision`: rather less text than something that is not the main text. `include_comments`: what readers
-    wrote below the main text is text too.
+    `favor_precision`: rather less text than something that is not the main text. `favor_recall`: rather such text than
+    less of it. `include_comments`: what readers wrote below the main text is text too.
     """
 
     favor_precision: bool = True
     include_comments: bool = False
+    favor_recall: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,11 @@ class Page:
     settings: Settings
 
     def __call__(self, html: bytes) -> bytes:
-        text = load(self.engine)(html.decode(), self.settings)
+        text = load(self.engine)(html, self.settings)
         return text.encode(errors="replace")  # half a surrogate pair, from JSON inside the page, is no Unicode text
 
 
-def load(engine: str) -> Callable[[str, Settings], str]:
+def load(engine: str) -> Callable[[bytes, Settings], str]:
     """The function of an engine: the main text of an HTML page, empty where there is none."""
-    extract: Callable[[str, Settings], str] = importlib.import_module(ENGINES[engine]).extract
+    extract: Callable[[bytes, Settings], str] = importlib.import_module(ENGINES[engine]).extract
     return extract

@@ -49,6 +49,17 @@ def test_main_text_without_navigation(transform):
     assert (row["drop_reason"], row["error"]) == (None, None)
 
 
+def test_what_a_page_says_of_itself_is_read_whatever_the_engine(transform):
+    head = "<head><title>Mills</title><meta name=date content='2024-03-05'><link rel=canonical href=/mills></head>"
+    table = pages(ARTICLE.replace("<body>", head + "<body>"), ARTICLE, None, text=[None, None, "WET"])
+    table = table.append_column("url", pa.array(["https://example.org/a"] * 3))
+    table = table.append_column("title", pa.array([None, "old", "known"]))
+    result = transform(table)
+    assert result.column("title").to_pylist() == ["Mills", None, "known"]
+    assert result.column("published").to_pylist() == ["2024-03-05", None, None]
+    assert result.column("canonical_url").to_pylist() == ["https://example.org/mills", None, None]
+
+
 def test_page_without_text_is_dropped_as_empty(transform):
     result = transform(pages("", "<html><script>var x = 1</script></html>", "<p> \n </p>"))
     assert result.column("drop_reason").to_pylist() == ["empty"] * 3
@@ -108,6 +119,8 @@ def test_text_that_is_no_unicode_is_mended():
 def test_bad_settings_name_the_nearest():
     with pytest.raises(ValueError, match=r"no extraction engine 'trafilatur'; did you mean 'trafilatura'\?"):
         ExtractText(engine="trafilatur")
+    with pytest.raises(ValueError, match="favor_recall needs favor_precision=False: both are set"):
+        ExtractText(favor_recall=True)
     with pytest.raises(ValueError, match="seconds should be above 0, got 0"):
         ExtractText(seconds=0)
 
@@ -145,6 +158,6 @@ def real_pages(n: int) -> list[str]:
 @pytest.mark.skipif(not DATA.exists(), reason="needs the shared data")
 def test_real_pages_come_out_as_from_the_engine_itself():
     for engine in ENGINES:
-        direct = [load(engine)(page, Settings()) for page in real_pages(25)]
+        direct = [load(engine)(page.encode(), Settings()) for page in real_pages(25)]
         result = ExtractText(engine=engine).open()(pages(*real_pages(25)))
         assert [text or "" for text in result.column("text").to_pylist()] == direct
