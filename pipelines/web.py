@@ -2,19 +2,20 @@
 
 The chain and every threshold are FineWeb's (Penedo et al. 2024, arXiv 2406.17557; datatrove examples/fineweb.py), in
 its order: URL filter, extraction, language, Gopher repetition, Gopher quality, C4 quality without the rule on terminal
-punctuation, FineWeb's own rules; then dedup, and PII masking last. Dedup here is exact, over the whole run. `Screen`
-before extraction is ours: it drops early what a later filter would drop.
+punctuation, FineWeb's own rules; then MinHash dedup over the whole run, and PII masking last. Two things are ours:
+`Screen` before extraction drops early what a later filter would drop, and a row goes as a duplicate only if its true
+similarity to one that stays is at least 0.7 (FineWeb's own: `--set NearDuplicates.verify=null`).
 """
 
 from cluster.recipe import Recipe, Step
 from stages.c4_quality import C4Quality
-from stages.content_hash import ContentHash
+from stages.dedup.bands import MinHashBands
+from stages.dedup.near import NearDuplicates
 from stages.drop_duplicates import DropDuplicates
 from stages.extract_text import ExtractText
 from stages.fineweb_quality import FineWebQuality
 from stages.gopher_quality import GopherQuality
 from stages.gopher_repetition import GopherRepetition
-from stages.keep_first import KeepFirst
 from stages.language import Language
 from stages.pii import Pii
 from stages.read_parquet import ReadParquet
@@ -44,14 +45,14 @@ def web() -> Recipe:
                     GopherQuality(),
                     C4Quality(),
                     FineWebQuality(),
-                    ContentHash(),
+                    MinHashBands(),
                 ),
             ),
             Step(
                 name="dedup",
                 after="filter",
                 source=ReadParquet(),
-                shuffle=KeepFirst(),
+                shuffle=NearDuplicates(verify=0.7),
                 stages=(DropDuplicates(), Pii()),
             ),
         ),

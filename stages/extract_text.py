@@ -23,7 +23,7 @@ class ExtractText:
     or crash fills `error`.
 
     `engine`: `trafilatura`, as FineWeb has it; `resiliparse`, a twelfth of its time, more boilerplate kept;
-    `headrace`, our own: a twentieth of its time, no lower F1 (benchmarks/extraction.py).
+    `headrace`, our own: a seventeenth of its time, no lower F1 (benchmarks/extraction.py).
 
     `favor_precision`, `favor_recall`: which way to err; with neither, no way. `title`, `published` and `canonical_url`
     are read the same way whatever the engine (`stages.extract.metadata`).

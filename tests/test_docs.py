@@ -18,7 +18,7 @@ def test_every_command_is_named() -> None:
 def test_the_recipe_is_shown_as_it_is() -> None:
     shown = README.partition("## A recipe reads like")[2].partition("    headrace run german")[0]
     for step in find_recipe("web").steps:
-        assert [name_of(part) for part in step.parts if f"{name_of(part)}()" not in shown] == []
+        assert [name_of(part) for part in step.parts if f"{name_of(part)}(" not in shown] == []
 
 
 def test_every_recipe_can_be_found_in_the_readme() -> None:
