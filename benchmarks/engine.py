@@ -1,8 +1,8 @@
 """What the engine costs: the web recipe on Ray with two workers against the local runner, on the same shards.
 
 One JSON line. The bound: Ray's wall time, its start-up (until the first worker has its stages open) and shut-down left
-out and reported on their own, is at most 1.15 times the local runner's CPU time divided by the workers. On a machine that others use too, both runs need the
-same right to its cores: `chrt -r 5 python benchmarks/engine.py`.
+out and reported on their own, is at most 1.15 times the local runner's CPU time divided by the workers. On a machine
+that others use too, both runs need the same right to its cores: `chrt -r 5 python benchmarks/engine.py`.
 
     python benchmarks/engine.py [--input WARC] [--copies 3] [--workers 2] [--repeat 2] [--set Stage.setting=value]
 """
