@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from cluster.errors import AccountError, HeadraceError
 from cluster.metrics import cpu_seconds
+from cluster.remember import Ask, Remembering
 from schemas import columns as c
 from schemas.manifest import Counts, StageCost
 from stages.stage import Stage, StageError, Transform, name_of
@@ -45,11 +46,15 @@ class Batch:
 class Chain:
     """Stages opened in this process, in order."""
 
-    def __init__(self, stages: tuple[Stage, ...]) -> None:
+    def __init__(self, stages: tuple[Stage, ...], ask: Ask | None = None) -> None:
+        """`ask`: the index that others use too, for the stage that needs one (remember.py)."""
         self.opened: list[tuple[Stage, Transform]] = []
         for stage in stages:
             try:
-                self.opened.append((stage, stage.open()))
+                if ask is not None and isinstance(stage, Remembering):
+                    self.opened.append((stage, stage.open_with(ask)))
+                else:
+                    self.opened.append((stage, stage.open()))
             except Exception as error:
                 error.add_note(f"while opening {stage!r}")
                 raise

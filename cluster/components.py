@@ -26,7 +26,7 @@ from scipy.sparse.csgraph import connected_components
 
 from cluster.barrier import Linking
 from cluster.shards import Shard
-from cluster.spill import FACTS, mixed, partition_of, read_partition, read_rows, write_partitions
+from cluster.spill import FACTS, mixed, partitioned, read_partition, read_rows, write_partitions
 from cluster.storage import Folder
 from schemas import columns as c
 
@@ -51,10 +51,8 @@ class Spread:
         return f"shuffle/links/{self.shard.name}.parquet"
 
     def run(self, shuffle: Linking, folder: Folder) -> None:
-        tables = [shuffle.links(table) for table in read_rows(self.shard, shuffle.links_read.names)]
-        links = pa.concat_tables(tables).combine_chunks()
-        part = partition_of(links.column("link").combine_chunks(), self.partitions)
-        write_partitions(folder, self.name, links, part, self.partitions)
+        links = (shuffle.links(table) for table in read_rows(self.shard, shuffle.links_read.names))
+        write_partitions(folder, self.name, links, partitioned("link", self.partitions), self.partitions)
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class Link:
     def run(self, shuffle: Linking, folder: Folder) -> None:
         links, nodes = [], []
         names = [f"shuffle/links/{shard}.parquet" for shard in self.shards]
-        for number, table in enumerate(read_partition(folder, names, self.partition)):
+        for number, table in enumerate(read_partition(folder, names, self.partition, self.partitions)):
             links.append(table.column("link").to_numpy())
             nodes.append(table.column("row").to_numpy() + number * ROWS)
         link, node = np.concatenate(links), np.concatenate(nodes)
@@ -162,7 +160,7 @@ def is_settled(node: Nodes, label: Nodes, partition: int, partitions: int) -> bo
 def read_edges(folder: Folder, round_: int, partition: int, partitions: int) -> tuple[Nodes, Nodes]:
     """The edges of a round with an end in `partition`, each once: both ends' partitions may have told it."""
     names = [edges_name(round_, p) for p in range(partitions)]
-    table = pa.concat_tables(read_partition(folder, names, partition))
+    table = pa.concat_tables(read_partition(folder, names, partition, partitions))
     node, label = table.column("node").to_numpy(), table.column("label").to_numpy()
     order = np.lexsort((label, node))
     node, label = node[order], label[order]
@@ -177,7 +175,7 @@ def write_edges(folder: Folder, name: str, node: Nodes, label: Nodes, partitions
     twice = of_node != of_label
     table = pa.Table.from_arrays([pa.array(np.concatenate([ends, ends[twice]])) for ends in (node, label)], schema=EDGE)
     part = np.concatenate([of_node, of_label[twice]])
-    write_partitions(folder, name, table, part, partitions, settled=settled)
+    write_partitions(folder, name, [table], lambda _: part, partitions, settled=settled)
 
 
 def labels_of(folder: Folder, shard: int) -> pa.Table:

@@ -1,12 +1,14 @@
 """The reference runner: a for-loop in this process. What it makes is right by definition; Ray must make the same."""
 
 import time
+from dataclasses import replace
 from typing import Self
 
 from cluster.commit import Target
 from cluster.errors import HeadraceError, RunError, ShardError, is_transient
 from cluster.plan import PlannedStep
 from cluster.progress import Progress
+from cluster.recall import here
 from cluster.shards import Shard
 from cluster.shuffle import Task, run_task
 from cluster.work import Careful, Opened, TableDone, run_shard
@@ -36,6 +38,7 @@ class LocalRunner:
     def run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None:
         """Every shard to its commit. Raises what a shard raises, once trying again does not help."""
         try:
+            planned = replace(planned, ask=here(planned.step.stages, target))
             opened = Opened(planned, planned.step.stages)
         except HeadraceError:
             raise

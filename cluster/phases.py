@@ -1,13 +1,16 @@
 """A barrier carried out: its tasks in phases, each as far as its files are not there yet.
 
 Every task's one file is its commit, so a barrier resumes at the task. `shuffle/plan.json` holds the shards it judges
-and how many partitions there are; once all verdicts are there, the spills are taken away.
+and how many partitions there are. Both what a row takes and how many keys it has are guesses, made before anything is
+spilled; what is spilled is counted, and where it is more, it is spilled once more into more partitions, before anything
+reads it. Once all verdicts are there, the spills are taken away.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.barrier import Linking, Shuffle, Spreading
@@ -17,10 +20,10 @@ from cluster.errors import RunError
 from cluster.plan import PlannedStep
 from cluster.shards import Shard, shard_name
 from cluster.shuffle import Reduce, Scatter, Task
-from cluster.spill import read_facts
+from cluster.spill import all_facts
 from cluster.storage import Folder, open_input
 from schemas import columns as c
-from stages.stage import Piece
+from stages.stage import Piece, name_of
 
 DEFAULT_MEMORY = 2 << 30  # bytes that a process may take
 LEAST_MEMORY = 512 << 20
@@ -29,7 +32,9 @@ COPIES = 5  # of a partition, at the height of a sort or join over it
 KEY_BYTES = 80  # of a key with its row and id in Arrow
 TEXT_BYTES = 4  # of text a row holds for each byte of its dataset's compressed file
 MAX_ROUNDS = 60  # of contraction; 2^60 nodes in a row would take as many
-PARTS = ("rows", "links", "labels")
+SPILLS = {"links": "links", "partitions": "rows"}  # a number in the plan -> the folder of what has so many partitions
+SLACK = 1.25  # by how much a partition may be larger than was thought
+PARTS = (*SPILLS.values(), "labels")
 
 
 class Runner(Protocol):
@@ -56,7 +61,8 @@ def run_barrier(
     names = tuple(shard.name for shard in everyone)
     plan = _plan(folder)
     if plan.get("shards") != [shard.name for shard in own]:
-        rows += sum(_rows(shard) for shard in known)
+        folder.below("shuffle").clear()  # what was spilled of other shards
+        rows += sum(_rows(planned, shard) for shard in known)
         plan = {"shards": [shard.name for shard in own], **_partitions(shuffle, own, rows, memory)}
         folder.put("shuffle/plan.json", json.dumps(plan).encode())
     if "partitions" in plan and _judged(folder, plan["partitions"]):
@@ -66,15 +72,31 @@ def run_barrier(
         there = {name for part in {task.name.rpartition("/")[0] for task in tasks} for name in folder.names(part)}
         runner.run_tasks(planned, target, [task for task in tasks if task.name not in there])
 
+    def spill(kind: str, tasks: Callable[[int], Sequence[Task]]) -> None:
+        """All `tasks` into plan[kind] partitions; once more into more, where that was too few for what they wrote."""
+        do(tasks(plan[kind]))
+        if kind in plan.get("measured", ()):
+            return
+        facts = all_facts(folder, [task.name for task in tasks(plan[kind])])
+        wanted = partitions_for(sum(max(fact["rows"] * KEY_BYTES, fact["bytes"]) for fact in facts), memory)
+        if wanted > SLACK * plan[kind]:
+            folder.below(f"shuffle/{SPILLS[kind]}").clear()  # before the plan says how many the next ones have
+            plan[kind] = wanted
+            folder.put("shuffle/plan.json", json.dumps(plan).encode())
+            do(tasks(wanted))
+        plan["measured"] = [*plan.get("measured", ()), kind]  # nothing reads a spill before this is known
+        folder.put("shuffle/plan.json", json.dumps(plan).encode())
+
     if isinstance(shuffle, Linking):
-        largest, members = _find_components(planned.name, folder, do, everyone, plan["links"])
+        spill("links", lambda n: [Spread(shard, number, n) for number, shard in enumerate(everyone)])
+        largest, members = _find_components(planned.name, folder, do, names, plan["links"])
         if "partitions" not in plan:
             plan["partitions"] = partitions_for(members * _row_bytes(shuffle, own, rows), memory)
             plan["largest_component"] = largest
             folder.put("shuffle/plan.json", json.dumps(plan).encode())
+    spill("partitions", lambda n: [Scatter(s, i, n, i >= len(own)) for i, s in enumerate(everyone)])
     partitions = plan["partitions"]
-    do([Scatter(shard, number, partitions, number >= len(own)) for number, shard in enumerate(everyone)])
-    do([Reduce(names, p, len(known)) for p in range(partitions)])
+    do([Reduce(names, p, partitions, len(known)) for p in range(partitions)])
     return _clean(folder)
 
 
@@ -93,18 +115,16 @@ def partitions_for(n_bytes: int, memory: int) -> int:
 
 
 def _find_components(
-    step: str, folder: Folder, do: Callable[[Sequence[Task]], None], shards: list[Shard], partitions: int
+    step: str, folder: Folder, do: Callable[[Sequence[Task]], None], names: tuple[str, ...], partitions: int
 ) -> tuple[int, int]:
-    """(rows of the largest component, rows that are in one)."""
-    names = tuple(shard.name for shard in shards)
-    do([Spread(shard, number, partitions) for number, shard in enumerate(shards)])
+    """(rows of the largest component, rows that are in one), from the links of the shards of these names."""
     do([Link(names, p, partitions) for p in range(partitions)])
     for round_ in range(1, MAX_ROUNDS):
         do([Contract(round_, p, partitions) for p in range(partitions)])
-        if all(read_facts(folder, edges_name(round_, p))["settled"] for p in range(partitions)):
+        if all(fact["settled"] for fact in all_facts(folder, [edges_name(round_, p) for p in range(partitions)])):
             labels = [Label(round_, p, partitions) for p in range(partitions)]
             do(labels)
-            facts = [read_facts(folder, label.name) for label in labels]
+            facts = all_facts(folder, [label.name for label in labels])
             return max(fact["largest"] for fact in facts), sum(fact["rows"] for fact in facts)
     raise RunError(f"step {step}: the components are not found after {MAX_ROUNDS} rounds")
 
@@ -134,12 +154,17 @@ def _plan(folder: Folder) -> dict[str, Any]:
 
 
 def _judged(folder: Folder, partitions: int) -> bool:
-    return {Reduce((), p).name for p in range(partitions)} <= set(folder.names("shuffle/verdicts"))
+    return {Reduce((), p, partitions).name for p in range(partitions)} <= set(folder.names("shuffle/verdicts"))
 
 
-def _rows(shard: Shard) -> int:
-    with open_input(shard.file.uri) as file:
-        return int(pq.ParquetFile(file).metadata.num_rows)
+def _rows(planned: PlannedStep, shard: Shard) -> int:
+    """Of a file of the index."""
+    try:
+        with open_input(shard.file.uri) as file:
+            return int(pq.read_metadata(file).num_rows)
+    except (OSError, pa.ArrowInvalid) as error:
+        where = f"step {planned.name}: {name_of(planned.step.shuffle)}.index: {shard.file.uri}"
+        raise RunError(f"{where}: was there when the run began, and cannot be read: {error}") from error
 
 
 def _clean(folder: Folder) -> None:

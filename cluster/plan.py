@@ -3,6 +3,7 @@
 Everything that can be known to be wrong is found here and told at once.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 from cluster.barrier import Linking, Particular, Shuffle, Spreading
 from cluster.errors import ConfigError
 from cluster.recipe import Recipe, Step
-from cluster.shards import InputFile, Shard, list_inputs, make_shards
+from cluster.remember import Ask, Remembering
+from cluster.shards import OPEN_AT_ONCE, InputFile, Shard, list_inputs, make_shards
 from cluster.storage import open_input
 from schemas import columns, document
 from schemas.check import SchemaError, missing, nearest
@@ -38,6 +40,7 @@ class PlannedStep:
     groups: tuple[Group, ...]
     identity: dict[str, Any]
     known: tuple[InputFile, ...] = ()  # the index of its shuffle: rows of earlier runs
+    ask: Ask | None = None  # the index that its workers share while it runs
 
     @property
     def name(self) -> str:
@@ -92,6 +95,7 @@ def plan_step(
         for field in step.shuffle.adds:
             schema = schema.append(field) if field.name not in schema.names else schema
     behind, wrong = walk(step.stages, schema)
+    wrong += _index_faults(step)
     origin = upstream.fingerprint if upstream else fingerprint(sorted((f.uri, f.size, f.etag) for f in inputs))
     what = {
         "layout": VERSION,
@@ -106,6 +110,12 @@ def plan_step(
     return planned, faults + wrong
 
 
+def _index_faults(step: Step) -> list[str]:
+    """What is wrong with the index that a stage shares with others: there are two."""
+    names = [name_of(stage) for stage in step.stages if isinstance(stage, Remembering)]
+    return [f"{' and '.join(names)} need an index each; a step has one: make them two steps"] if len(names) > 1 else []
+
+
 def _known(shuffle: Shuffle) -> tuple[tuple[InputFile, ...], list[str]]:
     """The files of the shuffle's index, and what is wrong with it."""
     if not isinstance(shuffle, Linking) or shuffle.index is None:
@@ -116,35 +126,38 @@ def _known(shuffle: Shuffle) -> tuple[tuple[InputFile, ...], list[str]]:
         return (), [f"{name_of(shuffle)}.index: {line}" for line in str(error).splitlines()]
 
 
-def _schema_of(known: tuple[InputFile, ...], who: str, reads: pa.Schema) -> tuple[pa.Schema | None, list[str]]:
-    """The schema of an index, as its first file has it, and what is wrong with it."""
-    if not known:
-        return None, []
-    try:
-        with open_input(known[0].uri) as file:
-            schema = pq.read_schema(file)
-    except (OSError, pa.ArrowInvalid) as error:
-        return None, [f"{who}.index: {known[0].uri}: no Parquet file: {error}"]
-    return schema, [f"{known[0].uri}: {fault}" for fault in missing(schema, reads, f"{who}.index")]
+def _known_faults(shuffle: Linking, schema: pa.Schema, known: tuple[InputFile, ...]) -> list[str]:
+    """Why rows of `schema` cannot be linked with those of the index: every file of it is asked."""
+    who = f"{name_of(shuffle)}.index"
+
+    def faults_of(file: InputFile) -> list[str]:
+        try:
+            with open_input(file.uri) as opened:
+                theirs = pq.read_schema(opened)
+        except (OSError, pa.ArrowInvalid) as error:
+            return [f"{who}: {file.uri}: no Parquet file: {error}"]
+        faults = missing(theirs, pa.schema([columns.ID, *shuffle.links_read]), who)
+        return [f"{file.uri}: {fault}" for fault in faults or shuffle.index_faults(schema, theirs)]
+
+    with ThreadPoolExecutor(OPEN_AT_ONCE) as threads:
+        return [fault for faults in threads.map(faults_of, known) for fault in faults]
 
 
 def _shuffle_faults(step: Step, shuffle: Shuffle, schema: pa.Schema, known: tuple[InputFile, ...]) -> list[str]:
     """What is wrong with the shuffle of `step` over rows of `schema`, and with its index."""
-    who, there = name_of(shuffle), None
+    who = name_of(shuffle)
     faults = missing(schema, shuffle.reads, who)
     if step.after is None:
         faults.append(f"{who} shuffles the rows of an earlier step, but 'after' names none")
     if isinstance(shuffle, Linking):
         reads = {field.name for field in shuffle.reads}
         faults += missing(schema, pa.schema([f for f in shuffle.links_read if f.name not in reads]), who)
-        there, wrong = _schema_of(known, who, pa.schema([columns.ID, *shuffle.links_read]))
-        faults += wrong
     elif not isinstance(shuffle, Spreading):
         faults += _key_faults(shuffle, schema)
     if not faults and isinstance(shuffle, Particular):
         faults = [f"{who}: {fault}" for fault in shuffle.faults(schema)]
-    if not faults and isinstance(shuffle, Linking) and there is not None:
-        faults = [f"{who}: {fault}" for fault in shuffle.index_faults(schema, there)]
+    if not faults and isinstance(shuffle, Linking):
+        faults = _known_faults(shuffle, schema, known)
     return faults
 
 

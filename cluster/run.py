@@ -278,6 +278,8 @@ def _step_differences(plan: Plan, planned: PlannedStep, found: dict[str, Any]) -
                 lines.append(f"  input {uri} was {'removed' if uri in old_files else 'added'}")
             elif old_files[uri] != new_files[uri]:
                 lines.append(f"  input {uri} has changed: {old_files[uri]} then, {new_files[uri]} now")
+    if was.get("known") != now.get("known") and planned.step.shuffle is not None:
+        lines.append(f"  {name_of(planned.step.shuffle)}.index: its files have changed")
     if not lines and [s["stage"] for s in was["stages"]] != [s["stage"] for s in now["stages"]]:
         lines.append(f"  step {planned.name}: its stages stand in another order")
     return lines

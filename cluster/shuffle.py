@@ -1,6 +1,6 @@
 """Rows to partitions by key, and the verdicts back to their shards: the barrier under every dedup.
 
-    scatter  one task a shard: key, row and what the shuffle reads of every row, one row group a partition
+    scatter  one task a shard: key, row and what the shuffle reads of every row, row groups by partition
              -> <step>/shuffle/rows/<shard>.parquet
     reduce   one task a partition: Shuffle.reduce over that partition of all shards, in order of shard and row
              -> <step>/shuffle/verdicts/<partition>.parquet, sorted by shard and row
@@ -23,7 +23,7 @@ from cluster.commit import Target
 from cluster.components import labels_of
 from cluster.plan import PlannedStep
 from cluster.shards import Shard
-from cluster.spill import ROW, mixed, partition_of, read_partition, read_rows, write_partitions
+from cluster.spill import ROW, partitioned, read_partition, read_rows, write_partitions
 from cluster.storage import Folder
 from schemas import columns as c
 
@@ -67,11 +67,8 @@ class Scatter:
             tables = map(shuffle.members, labelled)
         elif isinstance(shuffle, Spreading):
             tables = map(shuffle.spread, tables)
-        whole = pa.concat_tables(tables).combine_chunks()
-        key = pa.concat_arrays(whole.column(shuffle.key).chunks) if whole.num_rows else pa.array([], pa.uint64())
-        if isinstance(shuffle, Linking):
-            key = pa.array(mixed(key.to_numpy()))
-        write_partitions(folder, self.name, whole, partition_of(key, self.partitions), self.partitions)
+        part_of = partitioned(shuffle.key, self.partitions, numbers=isinstance(shuffle, Linking))
+        write_partitions(folder, self.name, tables, part_of, self.partitions)
 
 
 @dataclass(frozen=True)
@@ -80,6 +77,7 @@ class Reduce:
 
     shards: tuple[str, ...]  # the step's, in order of number; then those of an index
     partition: int
+    partitions: int
     known: int = 0  # how many are the index's
 
     @property
@@ -89,7 +87,7 @@ class Reduce:
     def run(self, shuffle: Shuffle, folder: Folder) -> None:
         found = []
         names = [f"shuffle/rows/{shard}.parquet" for shard in self.shards]
-        for number, table in enumerate(read_partition(folder, names, self.partition)):
+        for number, table in enumerate(read_partition(folder, names, self.partition, self.partitions)):
             found.append(table.append_column("shard", pa.repeat(pa.scalar(number, pa.int32()), table.num_rows)))
         rows = pa.concat_tables(found, promote_options="permissive" if self.known else "none")
         if isinstance(shuffle, Linking):

@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 
 from cluster.commit import Target
 from cluster.errors import RunError, ShardError
+from cluster.index_actors import with_index
 from cluster.plan import PlannedStep
 from cluster.pool import Pool, room_for, spawn, start_ray
 from cluster.progress import Progress
@@ -111,6 +112,10 @@ class RayRunner:
 
     def run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None:
         """Every shard to its commit. Raises when one fails for good, or too many rows died."""
+        with with_index(planned, target) as indexed:
+            self._run_shards(indexed, target, shards, progress)
+
+    def _run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None:
         if len(planned.groups) > 1:
             from cluster.pipeline import run_pipeline  # noqa: PLC0415 - only steps with several kinds of workers
 

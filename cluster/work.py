@@ -60,7 +60,7 @@ class Opened:
     def __init__(self, planned: PlannedStep, stages: tuple[Stage, ...]) -> None:
         self.planned = planned
         self.read: Read = planned.step.source.open()
-        self.chain = Chain(stages)
+        self.chain = Chain(stages, planned.ask)
 
 
 def run_shard(opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful) -> Iterator[Report]:

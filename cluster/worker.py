@@ -133,7 +133,7 @@ class Worker:
         key = planned.fingerprint, group
         if self._group is None or self._group[0] != key:
             self._group = None
-            self._group = key, Chain(planned.groups[group].stages)
+            self._group = key, Chain(planned.groups[group].stages, planned.ask)
         return self._group[1]
 
     def _open(self, planned: PlannedStep) -> Opened:

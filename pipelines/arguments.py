@@ -45,6 +45,15 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("id", metavar="DOC_ID", help="id of the row")
         if name != "report":
             command.add_argument("--json", action="store_true", help="print one JSON object")
+    audit = commands.add_parser("audit", help="plant known copies among documents and count which a recipe finds")
+    audit.add_argument("recipe", metavar="RECIPE", help="the recipe to test: dedup")
+    audit.add_argument(
+        "--input", action="append", default=[], metavar="URL", help="Parquet to draw documents from (default: made up)"
+    )
+    audit.add_argument("--documents", type=int, default=4000, metavar="N", help="how many (default 4000)")
+    audit.add_argument("--seed", type=int, default=0, metavar="S", help="which are drawn and copied (default 0)")
+    audit.add_argument("--set", action="append", default=[], metavar="STAGE.SETTING=VALUE", help="change a setting")
+    audit.add_argument("--json", action="store_true", help="print one JSON object")
     commands.add_parser("recipes", help="the recipes: their steps and stages")
     stages = commands.add_parser("stages", help="the stages: settings, defaults and where they come from")
     stages.add_argument("name", nargs="?", help="one stage, in full")

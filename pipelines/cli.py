@@ -153,6 +153,23 @@ def replay_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def audit_command(arguments: argparse.Namespace) -> int:
+    from pipelines.audit import as_text, audit  # noqa: PLC0415 - only this command needs it
+
+    faults = []
+    if arguments.recipe != "dedup":
+        faults.append(f"no audit of {arguments.recipe!r}; there is dedup")
+    if arguments.documents < 1:
+        faults.append(f"--documents should be at least 1, got {arguments.documents}")
+    if arguments.seed < 0:
+        faults.append(f"--seed should be at least 0, got {arguments.seed}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    found = audit(arguments.input, arguments.documents, arguments.seed, parse_sets(arguments.set))
+    print(json.dumps(found) if arguments.json else as_text(found))
+    return 0
+
+
 def submit_command(arguments: argparse.Namespace) -> int:
     from cluster.jobs import submit  # noqa: PLC0415 - importing Ray takes a second
 
@@ -183,6 +200,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "report": report_command,
     "explain": explain_command,
     "replay": replay_command,
+    "audit": audit_command,
     "recipes": recipes_command,
     "stages": stages_command,
 }

@@ -18,8 +18,9 @@ KEYS = (
 )  # fmt: skip
 UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
-# What `Screen` tests before extraction are bounds of what filters behind it test: it goes with them.
+# What goes with another stage's setting. The tests of `Screen` are bounds of what filters behind it test.
 FOLLOWS = {
+    ("SemanticDuplicates", "column"): ("AssignCentroid", "column"),
     ("Screen", "languages"): ("Language", "languages"),
     ("Screen", "model"): ("Language", "model"),
     ("Screen", "model_sha256"): ("Language", "model_sha256"),

@@ -12,6 +12,8 @@ from cluster.storage import Folder
 from pipelines.status import steps_in_order
 
 SHOWN_CHARS = 500
+SHOWN_ROWS = 20  # others of its cluster
+CLUSTER = ("id", "url", "duplicate_of", "cluster_id", "jaccard_score", "similarity")
 
 
 def explain(output: str, doc_id: str) -> dict[str, Any]:
@@ -28,6 +30,8 @@ def explain(output: str, doc_id: str) -> dict[str, Any]:
             continue
         found.update({key: row[key] for key in ("url", "date", "source", "dump") if row.get(key) is not None})
         found["steps"].append({"step": name, "file": place, **_verdicts(step, place, row)})
+        if "DropDuplicates" in step["stages"] and row.get("cluster_id"):  # a later step's rows have the columns too
+            found["cluster"] = _cluster(folder.below(name), name, row)
         if row.get("duplicate_of"):
             found["duplicate_of"] = row["duplicate_of"]
         if (row.get("cluster_size") or 0) > 1 and not row.get("duplicate_of"):
@@ -56,6 +60,8 @@ def as_text(found: dict[str, Any]) -> str:
             lines.append(f"  error: {step['error']}")
         if step["text"]:
             lines.append("  text: " + step["text"].replace("\n", "\n        "))
+    if "cluster" in found:
+        lines += _cluster_text(found["id"], found["cluster"])
     if "duplicate_of" in found:
         lines.append(f"duplicate of {found['duplicate_of']}, which stays")
     if "duplicates" in found:
@@ -112,6 +118,57 @@ def _verdicts(step: dict[str, Any], place: str, row: dict[str, Any]) -> dict[str
         "text": (row.get("text") or "")[:SHOWN_CHARS],
         "error": row.get("traceback") or row.get("error") if part == "dead" else None,
     }
+
+
+def _cluster(folder: Folder, step: str, row: dict[str, Any]) -> dict[str, Any]:
+    """The cluster of `row`: its size, the row that stays for it, and the others: those that stay, then the likest."""
+    others: list[dict[str, Any]] = []
+    for part in ("data", "removed"):
+        for name in committed_files(folder, part):
+            with folder.open(name) as file:
+                there = [column for column in CLUSTER if column in pq.read_schema(file).names]
+                if "cluster_id" not in there:
+                    continue
+                file.seek(0)
+                rows = pq.read_table(file, columns=there, filters=pc.field("cluster_id") == row["cluster_id"])
+                others += rows.to_pylist()
+    mine = next(other for other in others if _verdict(other) == _verdict(row))
+    others.remove(mine)
+    for other in others:
+        del other["cluster_id"]
+        score = other.get("jaccard_score")
+        if score is not None and score != score:  # noqa: PLR0124 - not a number
+            other["jaccard_score"] = None
+    others.sort(key=lambda o: (o["duplicate_of"] is not None, -(_score(o) or 0.0), o["id"]))
+    return {
+        "step": step,
+        "id": row["cluster_id"],
+        "size": row["cluster_size"],
+        "stays": row["duplicate_of"] or row["id"],
+        "others": others[:SHOWN_ROWS],
+        "more": len(others) - len(others[:SHOWN_ROWS]),
+    }
+
+
+def _score(row: dict[str, Any]) -> float | None:
+    """How alike the row is to the one that it goes for."""
+    score: float | None = row.get("jaccard_score", row.get("similarity"))
+    return score
+
+
+def _verdict(row: dict[str, Any]) -> tuple[Any, Any]:
+    return row["id"], row["duplicate_of"]
+
+
+def _cluster_text(doc_id: str, cluster: dict[str, Any]) -> list[str]:
+    stays = "this one stays" if cluster["stays"] == doc_id else f"{cluster['stays']} stays instead of this one"
+    lines = [f"cluster {cluster['id']} of step {cluster['step']}: {cluster['size']:,} rows; {stays}"]
+    for other in cluster["others"]:
+        score = _score(other)
+        how = "stays" if other["duplicate_of"] is None else "removed" if score is None else f"removed {score:.3f}"
+        of = f"  as {other['duplicate_of']}" if other["duplicate_of"] not in (None, cluster["stays"]) else ""
+        lines.append(f"  {how:<14} {other['id']}{of}" + (f"  {other['url']}" if other.get("url") else ""))
+    return lines + ([f"  and {cluster['more']:,} more"] if cluster["more"] else [])
 
 
 def _copies(folder: Folder, doc_id: str) -> list[str]:

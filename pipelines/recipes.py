@@ -27,10 +27,12 @@ RECIPES = {
     "web": "pipelines.web:web",
     "dedup": "pipelines.dedup:dedup",
     "decontaminate": "pipelines.decontaminate:decontaminate",
+    "dedup-stream": "pipelines.dedup_stream:dedup_stream",
     "dedup-exact": "pipelines.dedup_exact:dedup_exact",
     "dedup-url": "pipelines.dedup_exact:dedup_url",
     "dedup-lines": "pipelines.dedup_lines:dedup_lines",
     "dedup-substring": "pipelines.dedup_substring:dedup_substring",
+    "dedup-semantic": "pipelines.dedup_semantic:dedup_semantic",
 }
 KINDS: dict[str, Any] = {"stage": Stage, "source": Source, "shuffle": Shuffle}
 

@@ -18,7 +18,9 @@ from cluster.chain import Chain
 from cluster.commit import ShardWriter, Target, committed_files, discard, read_manifests
 from cluster.errors import ConfigError
 from cluster.metrics import cpu_seconds
+from cluster.recall import here
 from cluster.recipe import restore
+from cluster.remember import Ask
 from cluster.run import run_totals, step_totals
 from cluster.storage import Folder
 from pipelines.status import steps_in_order
@@ -81,11 +83,12 @@ def _replay_step(folder: Folder, name: str) -> dict[str, Any]:
     step = json.loads(folder.get(f"{name}/step.json"))
     target = Target(f"{folder.url}/{name}", step.get("removed_text", True))
     stages: tuple[Stage, ...] = tuple(restore(identity) for identity in step["identity"]["stages"])
+    ask = here(stages, target)
     before, after = 0, Counts()
     manifests = read_manifests(target.folder)
     for path in list(committed_files(target.folder, "dead")):
         shard = path.removeprefix("dead/").removesuffix(".parquet")
-        rows, replayed = _replay_shard(target, manifests[shard], path, stages)
+        rows, replayed = _replay_shard(target, manifests[shard], path, stages, ask)
         before += rows
         after += replayed.counts
     return {
@@ -97,7 +100,9 @@ def _replay_step(folder: Folder, name: str) -> dict[str, Any]:
     }
 
 
-def _replay_shard(target: Target, manifest: Manifest, path: str, stages: tuple[Stage, ...]) -> tuple[int, Manifest]:
+def _replay_shard(
+    target: Target, manifest: Manifest, path: str, stages: tuple[Stage, ...], ask: Ask | None
+) -> tuple[int, Manifest]:
     """The dead rows of one shard, each from the stage it died in; (how many, the manifest of what came of them)."""
     with target.folder.open(path) as file:
         dead = pq.read_table(file)
@@ -110,7 +115,7 @@ def _replay_shard(target: Target, manifest: Manifest, path: str, stages: tuple[S
     for stage in dict.fromkeys(dead.column(c.DEAD_STAGE.name).to_pylist()):
         rows = dead.filter(pc.equal(dead.column(c.DEAD_STAGE.name), stage))
         attempt = pc.max(rows.column(c.ATTEMPT.name)).as_py() + 1
-        chain = Chain(stages[names.index(stage) :] if stage in names else stages)
+        chain = Chain(stages[names.index(stage) :] if stage in names else stages, ask)
         writer.add(chain.apply(rows.select(schema.names), attempt))
     source = {**manifest.source, "replays": manifest.shard}
     replayed = writer.commit(

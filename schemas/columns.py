@@ -113,6 +113,13 @@ BAND_HASH = column("band_hash", pa.uint64(), "hash of the values in the band")
 PAIR_A = column("id_a", pa.string(), "first row of a candidate pair", nullable=False)
 PAIR_B = column("id_b", pa.string(), "second row of a candidate pair", nullable=False)
 JACCARD = column("jaccard_score", pa.float32(), "Jaccard similarity of the pair's shingles", unit="0 to 1")
+CENTROID = column("centroid", pa.uint64(), "number of the centroid that the row's embedding is most similar to")
+CENTROID_SIMILARITY = column(
+    "centroid_similarity", pa.float32(), "cosine similarity of the embedding and that centroid", unit="-1 to 1"
+)
+SIMILARITY = column(
+    "similarity", pa.float32(), "cosine similarity of the embeddings of the row and of duplicate_of", unit="-1 to 1"
+)
 CONTAMINATED_BY = column(
     "contaminated_by", pa.list_(CONTAMINATION), "test items that share n-grams with text, best first; null for none"
 )
@@ -128,6 +135,6 @@ ALL: dict[str, pa.Field] = {
         LANG_SCORE, N_CHARS, N_WORDS, N_TOKENS, CONTENT_HASH, DROP_STAGE, DROP_REASON, EDITS, PARENTS, META,
         DEAD_STAGE, DEAD_ERROR, TRACEBACK, ATTEMPT, DUPLICATE_OF, CLUSTER_ID, CLUSTER_SIZE, SIGNATURE, BANDS,
         COMPONENT, COMPONENT_SIZE, KNOWN, BAND, BAND_HASH, PAIR_A, PAIR_B, JACCARD, CONTAMINATED_BY, MODEL,
-        PROMPT_HASH, URL_HASH, REPEATED_LINES, REPEATS,
+        PROMPT_HASH, URL_HASH, REPEATED_LINES, REPEATS, CENTROID, CENTROID_SIMILARITY, SIMILARITY,
     )
 }  # fmt: skip

@@ -2,7 +2,9 @@
 
 account   exact counts from manifests: the funnel, costs, unreadable pieces
 sample    what is read of the rows: small columns within a budget, texts of a few rows
-figures   languages, lengths, sites, duplicates, edits, deaths, counted in the sample
+figures   languages, lengths, sites, edits, deaths, counted in the sample
+duplicates     clusters, sites, scores and pairs of a step that drops duplicates; a section of its own
+difference     two texts side by side
 contamination   test items of benchmarks that a step found, counted over all rows; a section of its own
 charts    numbers and shapes as text and inline SVG
 page.html, page.css   the page; every value from the data is escaped by the template engine
@@ -16,6 +18,7 @@ from cluster.storage import Folder
 from pipelines.report import charts
 from pipelines.report.account import Account, read_account
 from pipelines.report.contamination import Contamination, write_contamination
+from pipelines.report.duplicates import Duplicates, read_duplicates
 from pipelines.report.figures import Figures, draw
 from pipelines.report.sample import read_sample
 
@@ -27,11 +30,17 @@ def write_report(output: str) -> str:
     folder = Folder(output)
     account = read_account(folder)
     contamination = write_contamination(folder, account)
-    folder.put(NAME, page(account, draw(read_sample(folder, account)), contamination).encode())
+    duplicates = read_duplicates(folder, account)
+    folder.put(NAME, page(account, draw(read_sample(folder, account)), contamination, duplicates).encode())
     return f"{output.rstrip('/')}/{NAME}"
 
 
-def page(account: Account, figures: Figures, contamination: Contamination | None = None) -> str:
+def page(
+    account: Account,
+    figures: Figures,
+    contamination: Contamination | None = None,
+    duplicates: tuple[Duplicates, ...] = (),
+) -> str:
     """The page as text."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -42,4 +51,5 @@ def page(account: Account, figures: Figures, contamination: Contamination | None
     )
     environment.filters |= charts.FILTERS
     environment.globals |= charts.SHAPES
-    return environment.get_template("page.html").render(run=account, figures=figures, contamination=contamination)
+    template = environment.get_template("page.html")
+    return template.render(run=account, figures=figures, contamination=contamination, duplicates=duplicates)

@@ -1,16 +1,14 @@
-"""What the sampled rows say: languages, lengths, sites, duplicates, edits and deaths, counted with Polars."""
+"""What the sampled rows say: languages, lengths, sites, edits and deaths, counted with Polars."""
 
 from dataclasses import dataclass
 
 import polars as pl
 
-from pipelines.report.sample import Rows, Sample, Text
+from pipelines.report.sample import Rows, Sample
 
 TOP = 12
 WORD_EDGES = (0, 25, 50, 100, 200, 400, 800, 1_600, 3_200, 6_400)
 CHAR_EDGES = (0, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000)
-CLUSTER_SIZES = (("2", 2), ("3", 3), ("4", 4), ("5", 5), ("6-10", 6), ("11-100", 11), ("over 100", 101))
-SHOWN_CLUSTERS = 6
 HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?:www\.)?([^/:?#]+)"
 LANGUAGES = {
     "ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish",
@@ -56,15 +54,6 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """Copies of one document."""
-
-    url: str  # of the row that stayed
-    size: int  # rows, the one that stayed included
-    copies: tuple[Text, ...]  # some of the others
-
-
-@dataclass(frozen=True)
 class Figures:
     """Everything on the page that is counted in the sample."""
 
@@ -75,8 +64,6 @@ class Figures:
     chars: list[Bin]
     sites_kept: list[Site]
     sites_removed: list[Site]
-    cluster_sizes: list[tuple[str, int]]  # copies, clusters
-    clusters: list[Cluster]
     edits: list[Edit]
     deaths: list[tuple[str, str, int, str]]  # stage, kind of error, rows, an example
 
@@ -98,8 +85,6 @@ def draw(sample: Sample) -> Figures:
         chars=_bins(kept, removed, "n_chars", CHAR_EDGES),
         sites_kept=sorted((s for s in sites if s.kept), key=lambda s: (-s.kept, s.host))[:TOP],
         sites_removed=sorted((s for s in sites if s.removed), key=lambda s: (-s.removed, s.host))[:TOP],
-        cluster_sizes=_cluster_sizes(kept),
-        clusters=_clusters(sample),
         edits=_edits(kept),
         deaths=_deaths(sample.dead),
     )
@@ -136,28 +121,6 @@ def _sites(kept: pl.DataFrame, removed: pl.DataFrame) -> list[Site]:
 
     ours, theirs = hosts(kept), hosts(removed)
     return [Site(host, ours.get(host, 0), theirs.get(host, 0)) for host in {*ours, *theirs}]
-
-
-def _cluster_sizes(kept: pl.DataFrame) -> list[tuple[str, int]]:
-    sizes = kept["cluster_size"].drop_nulls()
-    at_least = [int((sizes >= low).sum()) for _, low in CLUSTER_SIZES]
-    counts = [
-        (label, here - above)
-        for (label, _), here, above in zip(CLUSTER_SIZES, at_least, [*at_least[1:], 0], strict=True)
-    ]
-    while counts and not counts[-1][1]:
-        counts.pop()
-    return counts
-
-
-def _clusters(sample: Sample) -> list[Cluster]:
-    stayed = sample.kept.table.filter(pl.col("id").is_in(list(sample.copies)))
-    rows = {id_: (url, size) for id_, url, size in stayed.select("id", "url", "cluster_size").rows()}
-    clusters = []
-    for id_, copies in sample.copies.items():
-        url, size = rows.get(id_, (None, None))
-        clusters.append(Cluster(url or id_, size or len(copies) + 1, copies))
-    return sorted(clusters, key=lambda c: (-c.size, c.url))[:SHOWN_CLUSTERS]
 
 
 def _edits(kept: pl.DataFrame) -> list[Edit]:

@@ -24,13 +24,11 @@ BATCH = 256
 CUT = 600  # code points of a text on the page
 PER_REASON = 2
 KEPT_TEXTS = 6
-CLUSTERS = 200  # the largest of them are shown
-COPIES = 5  # of each
 
-KEPT = ("id", "url", "lang", "n_chars", "n_words", "cluster_size", "edits")
-REMOVED = ("drop_stage", "drop_reason", "url", "lang", "n_chars", "n_words", "duplicate_of")
+KEPT = ("id", "url", "lang", "n_chars", "n_words", "edits")
+REMOVED = ("drop_stage", "drop_reason", "url", "lang", "n_chars", "n_words")
 DEAD = ("stage", "error", "url", "id")
-TEXTS = ("drop_stage", "drop_reason", "url", "lang", "n_words", "duplicate_of", "text")
+TEXTS = ("drop_stage", "drop_reason", "url", "lang", "n_words", "text")
 
 
 @dataclass(frozen=True)
@@ -62,41 +60,34 @@ class Sample:
     dead: Rows
     kept_texts: tuple[Text, ...]
     removed_texts: dict[str, tuple[Text, ...]]  # "<stage>.<reason>" -> rows
-    copies: dict[str, tuple[Text, ...]]  # id of the row that stayed -> rows that were removed as its copies
 
 
 def read_sample(folder: Folder, account: Account) -> Sample:
     """Read what the figures need, within the budgets above."""
-    kept_texts = [text for _, _, _, text in _texts(folder, account.steps[-1], "data", spread=KEPT_TEXTS)]
+    kept_texts = [text for _, _, text in _texts(folder, account.steps[-1], "data", spread=KEPT_TEXTS)]
     by_reason: dict[str, list[Text]] = {}
-    copies: dict[str, list[Text]] = {}
     for step in account.steps:
-        for stage, reason, twin, text in _texts(folder, step, "removed"):
+        for stage, reason, text in _texts(folder, step, "removed"):
             shown = by_reason.setdefault(f"{stage}.{reason}", [])
             if len(shown) < PER_REASON:
                 shown.append(text)
-            if twin is not None and (twin in copies or len(copies) < CLUSTERS):
-                copies.setdefault(twin, [])
-                if len(copies[twin]) < COPIES:
-                    copies[twin].append(text)
     return Sample(
         kept=_rows(folder, (account.steps[-1],), "data", KEPT),
         removed=_rows(folder, account.steps, "removed", REMOVED),
         dead=_rows(folder, account.steps, "dead", DEAD),
         kept_texts=tuple(kept_texts[:KEPT_TEXTS]),
         removed_texts={reason: tuple(texts) for reason, texts in sorted(by_reason.items())},
-        copies={id_: tuple(texts) for id_, texts in copies.items()},
     )
 
 
-def _files(step: StepLine, part: str) -> list[tuple[str, int]]:
+def list_files(step: StepLine, part: str) -> list[tuple[str, int]]:
     """(path below the output, rows) of a step's files of `part` that have rows, by shard."""
     manifests = (manifest for _, manifest in sorted(step.manifests.items()))
     files = [(f"{step.name}/{f.path}", f.rows) for m in manifests for f in m.files if f.path.startswith(f"{part}/")]
     return [(path, rows) for path, rows in files if rows]
 
 
-def _within(files: list[tuple[str, int]], max_rows: int, max_files: int) -> list[str]:
+def within(files: list[tuple[str, int]], max_rows: int, max_files: int) -> list[str]:
     """As many files as the budget allows, evenly spread; at least one."""
     rows = sum(n for _, n in files)
     every = max(1, -(-rows // max_rows), -(-len(files) // max_files))
@@ -104,8 +95,8 @@ def _within(files: list[tuple[str, int]], max_rows: int, max_files: int) -> list
 
 
 def _rows(folder: Folder, steps: tuple[StepLine, ...], part: str, names: tuple[str, ...]) -> Rows:
-    files = [file for step in steps for file in _files(step, part)]
-    chosen = _within(files, MAX_ROWS, MAX_FILES)
+    files = [file for step in steps for file in list_files(step, part)]
+    chosen = within(files, MAX_ROWS, MAX_FILES)
     schema = pa.schema([columns.ALL[name] for name in names])
     table = pl.concat([_frame(schema.empty_table()), *(_read(folder, path, schema) for path in chosen)])
     return Rows(table, len(chosen), len(files))
@@ -125,11 +116,9 @@ def _frame(table: pa.Table) -> pl.DataFrame:
     return frame
 
 
-def _texts(
-    folder: Folder, step: StepLine, part: str, spread: int | None = None
-) -> Iterator[tuple[str, str, str | None, Text]]:
-    """(stage, reason, id of the row it copies, text) of rows in a few of the step's files; `spread`: about so many."""
-    largest = sorted(_files(step, part), key=lambda file: (-file[1], file[0]))
+def _texts(folder: Folder, step: StepLine, part: str, spread: int | None = None) -> Iterator[tuple[str, str, Text]]:
+    """(stage, reason, text) of rows in a few of the step's files; `spread`: about so many."""
+    largest = sorted(list_files(step, part), key=lambda file: (-file[1], file[0]))
     chosen = [path for path, _ in largest[:TEXT_FILES]]
     share = -(-spread // max(len(chosen), 1)) if spread else 0
     for path in chosen:
@@ -139,12 +128,7 @@ def _texts(
                 rows = range(0, batch.num_rows, -(-batch.num_rows // share)) if share else range(batch.num_rows)
                 for row in rows:
                     values = {name: batch.column(name)[row].as_py() for name in batch.schema.names}
-                    yield (
-                        values.get("drop_stage") or "",
-                        values.get("drop_reason") or "",
-                        values.get("duplicate_of"),
-                        _text(values),
-                    )
+                    yield values.get("drop_stage") or "", values.get("drop_reason") or "", _text(values)
                 seen += batch.num_rows
                 if share or seen >= TEXT_ROWS:
                     break

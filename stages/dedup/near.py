@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,7 @@ from stages.dedup.bands import KIND
 from stages.text.buffers import text_buffers
 
 COMPONENT, COMPONENT_SIZE = c.COMPONENT.name, c.COMPONENT_SIZE.name
+SLICE_BYTES = 16 << 20  # of text that is put in order at once
 GIANT = 0.7  # true similarity that counts in a component that is too large, where none is asked for
 
 
@@ -61,17 +63,22 @@ class NearDuplicates:
         return pa.schema(list(columns.values()))
 
     def faults(self, schema: pa.Schema) -> list[str]:
-        """What is wrong with rows of `schema`: bands of unknown make."""
-        return (
-            [] if made(schema) else [f"column {c.BANDS.name!r} does not say how it was made: let MinHashBands make it"]
-        )
+        """What is wrong with rows of `schema`: bands of unknown make, columns that `keep` cannot order rows by."""
+        found = keeping.faults(self.keep, schema)
+        if not made(schema):
+            found.append(f"column {c.BANDS.name!r} does not say how it was made: let MinHashBands make it")
+        if c.BODY.name in {criterion.column for criterion in keeping.criteria(self.keep)}:
+            found.append(
+                f"keep orders rows by {c.BODY.name!r}, which is not there for all of them; take another column"
+            )
+        return found
 
     def index_faults(self, schema: pa.Schema, known: pa.Schema) -> list[str]:
         """Why bands of `schema` cannot be compared with those of an index."""
         here, there = made(schema), made(known) or "of unknown make"
         if here == there:
             return []
-        return [f"the bands of the index cannot be compared with these: they are {there}, these are {here}"]
+        return [f"its bands cannot be compared with these: they are {there}, these are {here}"]
 
     def links(self, table: pa.Table) -> pa.Table:
         """(row, link): every band of every row that has any."""
@@ -127,16 +134,13 @@ class NearDuplicates:
 
     def _verified(self, rows: pl.DataFrame, table: pa.Table, verified: Any) -> pl.DataFrame:
         """`rows` (best first in each component) with cluster, leader and score by true similarity where `verified`."""
-        from stages.kernels import fold  # noqa: PLC0415 - numba takes 0.4 s to import
-        from stages.kernels.jaccard import judge_rows, shingle_sets  # noqa: PLC0415
+        from stages.kernels.jaccard import judge_rows  # noqa: PLC0415 - numba takes 0.4 s to import
 
         at = np.flatnonzero(verified)
-        chosen = table.take(pa.array(rows["place"].to_numpy()[at]))
-        text = chosen.column(c.BODY.name).combine_chunks().fill_null("")
-        data, offsets = text_buffers(text)
-        sets, ends = np.empty(int(offsets[-1] - offsets[0]) // 2 + len(at), np.uint64), np.empty(len(at) + 1, np.int64)
-        shingle_sets(data, offsets, fold.table(), self.n_grams, sets, ends)
-        bands = chosen.column(c.BANDS.name).combine_chunks().flatten().to_numpy().reshape(len(at), -1)
+        place = rows["place"].to_numpy()[at]
+        sets, ends = self._sets(table.column(c.BODY.name), place)
+        bands = table.select([c.BANDS.name]).take(pa.array(place)).column(0)
+        bands = bands.combine_chunks().flatten().to_numpy().reshape(len(at), -1)
         component = rows[COMPONENT].to_numpy()[at]
         groups = np.concatenate([[0], np.flatnonzero(component[1:] != component[:-1]) + 1, [len(at)]])
         cluster, leader, score = (np.empty(len(at), kind) for kind in (np.int64, np.int64, np.float64))
@@ -152,6 +156,29 @@ class NearDuplicates:
             pl.Series("leader", whole["leader"]),
             pl.Series("score", whole["score"]).fill_nan(None),
         )
+
+    def _sets(self, texts: pa.ChunkedArray, place: npt.NDArray[np.int64]) -> tuple[Any, Any]:
+        """(sets, ends) of `shingle_sets`, of the texts at these places in this order.
+
+        Texts are put in order SLICE_BYTES at a time: beside what the partition holds, all that grows is the sets.
+        """
+        from stages.kernels import fold  # noqa: PLC0415 - numba takes 0.4 s to import
+        from stages.kernels.jaccard import shingle_sets  # noqa: PLC0415
+
+        text = pl.Series(pl.from_arrow(texts)).fill_null("")  # views of the same bytes, which Arrow's take would copy
+        reach = np.cumsum(text.str.len_bytes().to_numpy()[place], dtype=np.int64)
+        total, ends = 0, np.zeros(len(place) + 1, np.int64)
+        sets = np.empty(int(reach[-1]) // 2 + len(place), np.uint64)  # as much of it as is filled becomes memory
+        begin = 0
+        while begin < len(place):
+            before = reach[begin - 1] if begin else 0
+            end = max(begin + 1, int(np.searchsorted(reach, before + SLICE_BYTES, side="right")))
+            data, offsets = text_buffers(text.gather(place[begin:end]).to_arrow().cast(c.TEXT))
+            some = np.empty(end - begin + 1, np.int64)
+            n = shingle_sets(data, offsets, fold.table(), self.n_grams, sets[total:], some)
+            ends[begin + 1 : end + 1] = total + some[1:]
+            total, begin = total + int(n), end
+        return sets, ends
 
 
 def made(schema: pa.Schema) -> str:

@@ -162,8 +162,12 @@ class ChunkTable:
         """Put words into the scratch."""
         joined = "".join(words).encode()
         self._make_room(len(joined), len(words) + 1)
-        sizes, lengths = (np.array([*map(size, words)], np.int64) for size in (_n_bytes, len))
-        flags = np.array([*map(_flags, words)], np.uint8)
+        different = {word: i for i, word in enumerate(dict.fromkeys(words))}  # a run of one mark is a word a character
+        each = np.fromiter(map(different.__getitem__, words), np.int64, len(words))
+        sizes, lengths, flags = (
+            np.array([*map(of, different)], kind)[each]
+            for of, kind in ((_n_bytes, np.int64), (len, np.int64), (_flags, np.uint8))
+        )
         place(_fixed(np.frombuffer(joined, np.uint8)), sizes, lengths, flags, self._words)
 
     def _clear(self) -> None:

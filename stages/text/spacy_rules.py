@@ -14,10 +14,11 @@ from itertools import chain
 from operator import eq
 
 import spacy
+from spacy.lang.tokenizer_exceptions import URL_PATTERN
 from spacy.symbols import ORTH
 
-WINDOW = 32  # code points at either end of a chunk that are searched for an affix; doubled while an affix fills them
-MARGIN = 8  # more than any rule of any language looks ahead of or behind its affix (2)
+from stages.text.affixes import ALONE, WINDOW, Affixes, Search
+
 LONG = 4096  # a longer chunk is neither an address nor a special case; the search for one takes quadratic time
 
 # Languages with no affix or infix rule that matches within ASCII letters alone. Any other loses nothing but speed.
@@ -26,7 +27,11 @@ PLAIN_LETTERS = frozenset({"en"})
 _LETTERS = re.compile("[A-Za-z]+")
 _RUN = re.compile("[A-Za-z]+|[0-9]+")
 
-Search = Callable[[str], re.Match[str] | None]
+# Parts of patterns, with the words that the pattern has, by a word of theirs.
+Parts = dict[str, list[tuple[tuple[str, ...], int]]]
+
+# The user and password of an address: a password is more of what a user's name may be, and the search for it quadratic.
+_PASSWORD = (r"(?:\S+(?::\S*)?@)?", r"(?:\S+@)?")
 
 
 class SpacyRules:
@@ -35,24 +40,27 @@ class SpacyRules:
     def __init__(self, language: str) -> None:
         pipeline = spacy.blank(language)
         rules = pipeline.tokenizer
-        self._prefix: Search = rules.prefix_search
-        self._suffix: Search = rules.suffix_search
+        defaults = pipeline.Defaults
+        self._prefixes = Affixes(rules.prefix_search, defaults.prefixes, at_end=False)
+        self._suffixes = Affixes(rules.suffix_search, defaults.suffixes, at_end=True)
         self._infixes: Callable[[str], list[re.Match[str]]] = rules.infix_finditer
-        self._token: Search = rules.token_match or _never
-        self._url: Search = rules.url_match or _never
+        self._token: Search | None = rules.token_match
+        self._url = _address(rules.url_match)
         self._plain_letters = language in PLAIN_LETTERS
         self._specials: dict[str, tuple[str, ...]] = {}
-        self._patterns: dict[str, set[tuple[str, ...]]] = defaultdict(set)
         whole = {key: tuple(spec[ORTH] for spec in specs) for key, specs in rules.rules.items() if not key.isspace()}
-        for key in whole:
-            if self._prefix(key) or self._suffix(key) or any(self._infixes(key)) or " " in key:
-                pattern = tuple(token for chunk in key.split() for token in self._cut(chunk))
-                self._patterns[pattern[0]].add(pattern)
-        self._specials = whole
-        cut_up = [pattern for patterns in self._patterns.values() for pattern in patterns]
+        self._longest = 0  # code points of a special case: longer chunks need not be looked up
+        cut_up = {
+            tuple(token for chunk in key.split() for token in self._cut(chunk))
+            for key in whole
+            if rules.prefix_search(key) or rules.suffix_search(key) or any(self._infixes(key)) or " " in key
+        }
+        self._specials, self._longest = whole, max(map(len, whole), default=0)
+        self._patterns = _by_beginning(cut_up)
+        self._n_pattern = max(map(len, cut_up), default=0)
+        self._ends, self._beginnings = _parts(cut_up)
         self._leading = frozenset(word for pattern in cut_up for word in pattern[:-1])
         self._following = frozenset(word for pattern in cut_up for word in pattern[1:])
-        defaults = pipeline.Defaults
         affixes = _LETTERS.findall(" ".join((*defaults.prefixes, *defaults.suffixes, *defaults.infixes)))
         cases = (_RUN.findall(part) for part in (*whole, *self._leading, *self._following))
         self._named = frozenset(chain(affixes, *cases))
@@ -142,36 +150,50 @@ class SpacyRules:
         """(minus the length, place) of each run of words that looks like a special case cut up."""
         found = []
         for i, word in enumerate(words):
-            for pattern in self._patterns.get(word, ()):
+            if word not in self._patterns:
+                continue
+            patterns = self._patterns[word]
+            behind = words[i + 1] if i + 1 < len(words) else ""
+            for pattern in (*patterns.get("", ()), *(patterns.get(behind, ()) if behind else ())):
                 if tuple(words[i : i + len(pattern)]) == pattern:
                     found.append((-len(pattern), i))
         return found
 
     def _may_be_hidden(self, n: int, i: int, words: Sequence[str]) -> bool:
         """Whether the match of `n` words at `i` of a chunk's words may lose to one that begins or ends outside them."""
-        for pattern in chain.from_iterable(self._patterns.values()):
-            for k in range(1, len(pattern)):
-                inside = pattern[k:]
-                if len(pattern) >= n and min(len(inside), len(words)) > i and all(map(eq, inside, words)):
+        if i < self._n_pattern:
+            for inside, size in self._ends.get(words[0], ()):
+                if size >= n and min(len(inside), len(words)) > i and all(map(eq, inside, words)):
                     return True
-                if len(pattern) > n and len(words) - k < i + n and tuple(words[-k:]) == pattern[:k]:
+        if i + n > len(words) - self._n_pattern:
+            for inside, size in self._beginnings.get(words[-1], ()):
+                k = len(inside)
+                if size > n and len(words) - k < i + n and tuple(words[-k:]) == inside:
                     return True
         return False
 
     def _cut(self, chunk: str) -> list[str]:
         """As spaCy's `_split_affixes` and `_attach_tokens`."""
-        head, tail = [], []
+        head: list[str] = []
+        tail: list[str] = []
         low, high, size = 0, len(chunk), -1
         while low < high and high - low != size:
             size = high - low
-            if size <= LONG and ((rest := chunk[low:high]) in self._specials or self._token(rest)):
+            if size > self._longest + WINDOW and not self._token:
+                n_before, n_after = self._alike(chunk, low, high)
+                if n_before or n_after:
+                    head += chunk[low : low + n_before]
+                    tail += chunk[high - n_after : high][::-1]
+                    low, high = low + n_before, high - n_after
+                    continue
+            if self._is_special(chunk, low, high) or (self._token and size <= LONG and self._token(chunk[low:high])):
                 break
-            before = self._affix(self._prefix, chunk, low, high, at_end=False)
+            before = self._prefixes.length(chunk, low, high)
             if before and self._is_special(chunk, low + before, high):
                 head.append(chunk[low : low + before])
                 low += before
                 break
-            after = self._affix(self._suffix, chunk, low + before, high, at_end=True)
+            after = self._suffixes.length(chunk, low + before, high) if low + before < high else 0
             if after and self._is_special(chunk, low, high - after):
                 tail.append(chunk[high - after : high])
                 high -= after
@@ -183,12 +205,32 @@ class SpacyRules:
             low, high = low + before, high - after
         return [*head, *self._core(chunk[low:high]), *reversed(tail)]
 
+    def _alike(self, chunk: str, low: int, high: int) -> tuple[int, int]:
+        """How many affixes of one character may be taken off either end at once: a special case is not yet in reach.
+
+        Where only one end has them, the other has to be known to have no affix: the steps take one off each.
+        """
+        room = high - low - self._longest - WINDOW
+        if self._prefixes.kind(chunk[low]) == ALONE and self._suffixes.kind(chunk[high - 1]) == ALONE:
+            n = limit = 0
+            while n == limit < room // 2:
+                limit = min(4 * limit + WINDOW, room // 2)
+                n = min(self._prefixes.run(chunk, low, low + limit), self._suffixes.run(chunk, high - limit, high))
+            return n, n
+        if self._prefixes.kind(chunk[low]) == ALONE and not self._suffixes.length(chunk, low, high):
+            return self._prefixes.run(chunk, low, low + room), 0
+        if self._suffixes.kind(chunk[high - 1]) == ALONE and not self._prefixes.length(chunk, low, high):
+            return 0, self._suffixes.run(chunk, high - room, high)
+        return 0, 0
+
     def _core(self, core: str) -> tuple[str, ...] | list[str]:
         """What is left between the affixes, cut at infixes."""
+        if not core:
+            return []
         if core in self._specials:
             return self._specials[core]
-        if not core or (len(core) <= LONG and (self._token(core) or self._url(core))):
-            return [core] if core else []
+        if len(core) <= LONG and ((self._token and self._token(core)) or (self._url and self._url(core))):
+            return [core]
         words, start = [], 0
         for match in self._infixes(core):
             first, end = match.span()
@@ -200,20 +242,7 @@ class SpacyRules:
         return words
 
     def _is_special(self, chunk: str, low: int, high: int) -> bool:
-        return high - low <= LONG and chunk[low:high] in self._specials
-
-    def _affix(self, search: Search, chunk: str, low: int, high: int, *, at_end: bool) -> int:
-        """Length of the affix of `chunk[low:high]`. Only as much of it is looked at as decides the question."""
-        window = WINDOW
-        while True:
-            piece = chunk[max(low, high - window) : high] if at_end else chunk[low : min(high, low + window)]
-            match = search(piece)
-            if match is None:
-                return 0
-            room = match.start() if at_end else len(piece) - match.end()
-            if room >= MARGIN or len(piece) == high - low:
-                return match.end() - match.start()
-            window *= 2
+        return high - low <= self._longest and chunk[low:high] in self._specials
 
 
 def place(tokens: Sequence[str], start: int = 0) -> list[tuple[str, int]]:
@@ -225,5 +254,28 @@ def place(tokens: Sequence[str], start: int = 0) -> list[tuple[str, int]]:
     return placed
 
 
-def _never(_: str) -> None:
-    return None
+def _by_beginning(patterns: set[tuple[str, ...]]) -> dict[str, dict[str, list[tuple[str, ...]]]]:
+    """`patterns` by their first and second word, "" for none."""
+    found: dict[str, dict[str, list[tuple[str, ...]]]] = {}
+    for pattern in sorted(patterns):
+        found.setdefault(pattern[0], {}).setdefault((*pattern, "")[1], []).append(pattern)
+    return found
+
+
+def _parts(patterns: set[tuple[str, ...]]) -> tuple[Parts, Parts]:
+    """The ends of `patterns` by their first word, the beginnings by their last, with the patterns' lengths."""
+    ends: Parts = defaultdict(list)
+    beginnings: Parts = defaultdict(list)
+    for pattern in sorted(patterns):
+        for k in range(1, len(pattern)):
+            ends[pattern[k]].append((pattern[k:], len(pattern)))
+            beginnings[pattern[k - 1]].append((pattern[:k], len(pattern)))
+    return dict(ends), dict(beginnings)
+
+
+def _address(search: Search | None) -> Search | None:
+    """The same search in linear time, if it is the one that spaCy has for most languages."""
+    pattern = getattr(getattr(search, "__self__", None), "pattern", "")
+    if pattern != "(?u)" + URL_PATTERN or URL_PATTERN.count(_PASSWORD[0]) != 1:
+        return search
+    return re.compile(pattern.replace(*_PASSWORD)).match

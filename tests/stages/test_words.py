@@ -1,3 +1,4 @@
+import string
 import sys
 
 import pytest
@@ -103,8 +104,15 @@ def test_a_long_chunk_is_split_as_datatrove_does(chunk):
     assert_as_datatrove(chunk)
 
 
+@pytest.mark.parametrize("marks", [*string.punctuation, *"…“—§€😀", "!?", "<>", "``", "''", "+.", ":)", "$.", "'s"])
+def test_a_run_of_marks_is_split_as_datatrove_does(marks):
+    run = marks * (100 // len(marks))
+    for chunk in (run, f"a{run}", f"1{run}b", f"{run}1.", f":){run}", f"{run}can't", f"{run}$+"):
+        assert_as_datatrove(chunk)
+
+
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("piece", ["x", "ab+/", "(", "a:", "a@b.", "."])
+@pytest.mark.parametrize("piece", ["x", "ab+/", "(", "a:", "a@b.", ".", "<", "<>", "!?", "``", "$", "+<", ":)", "😀"])
 def test_a_very_long_chunk_takes_linear_time(piece):
     chunk = piece * (200_000 // len(piece))
     assert "".join(splitter("en").words(chunk)) == chunk

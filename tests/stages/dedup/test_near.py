@@ -142,7 +142,7 @@ def test_bands_of_unknown_make_are_refused() -> None:
     ]
     assert NearDuplicates().faults(own) == NearDuplicates().index_faults(own, own) == []
     assert NearDuplicates().index_faults(own, other) == [
-        "the bands of the index cannot be compared with these: they are 14 bands of 8, shingles of 5 words, fast, seed"
+        "its bands cannot be compared with these: they are 14 bands of 8, shingles of 5 words, fast, seed"
         " 2, version 1, these are 14 bands of 8, shingles of 5 words, fast, seed 1, version 1"
     ]
 
