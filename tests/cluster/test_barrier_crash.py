@@ -205,7 +205,8 @@ def test_index_that_has_gone_is_refused(
     before = untouched(tmp_path)
     assert main(against) == 2
     said = capsys.readouterr().err
-    assert ("NearDuplicates.index: input" in said and "not there" in said) if all_of_it else "its files have changed" in said
+    assert ("not there" if all_of_it else "its files have changed") in said
+    assert "NearDuplicates.index" in said
     assert untouched(tmp_path) == before
 
 
