@@ -108,10 +108,7 @@ BANDS = column("bands", pa.list_(pa.uint64()), "hashes of the bands of the MinHa
 COMPONENT = column("component", pa.int64(), "the component of a graph of rows that the row is in", transient=True)
 COMPONENT_SIZE = column("component_size", pa.int64(), "rows of the component", unit="rows", transient=True)
 KNOWN = column("known", pa.bool_(), "whether the row is one of an index, not of this run", transient=True)
-BAND = column("band", pa.int32(), "which band of the signature")
 BAND_HASH = column("band_hash", pa.uint64(), "hash of the values in the band")
-PAIR_A = column("id_a", pa.string(), "first row of a candidate pair", nullable=False)
-PAIR_B = column("id_b", pa.string(), "second row of a candidate pair", nullable=False)
 JACCARD = column("jaccard_score", pa.float32(), "Jaccard similarity of the pair's shingles", unit="0 to 1")
 CENTROID = column("centroid", pa.uint64(), "number of the centroid that the row's embedding is most similar to")
 CENTROID_SIMILARITY = column(
@@ -134,7 +131,7 @@ ALL: dict[str, pa.Field] = {
         ID, URL, DATE, DUMP, SOURCE, HTML, MIME, HTTP_STATUS, CHARSET, TITLE, PUBLISHED, CANONICAL_URL, BODY, LANG,
         LANG_SCORE, N_CHARS, N_WORDS, N_TOKENS, CONTENT_HASH, DROP_STAGE, DROP_REASON, EDITS, PARENTS, META,
         DEAD_STAGE, DEAD_ERROR, TRACEBACK, ATTEMPT, DUPLICATE_OF, CLUSTER_ID, CLUSTER_SIZE, SIGNATURE, BANDS,
-        COMPONENT, COMPONENT_SIZE, KNOWN, BAND, BAND_HASH, PAIR_A, PAIR_B, JACCARD, CONTAMINATED_BY, MODEL,
+        COMPONENT, COMPONENT_SIZE, KNOWN, BAND_HASH, JACCARD, CONTAMINATED_BY, MODEL,
         PROMPT_HASH, URL_HASH, REPEATED_LINES, REPEATS, CENTROID, CENTROID_SIMILARITY, SIMILARITY,
     )
 }  # fmt: skip

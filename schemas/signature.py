@@ -1,8 +1,7 @@
-"""What dedup keeps of a document: its MinHash signature, and its bands as they are shuffled."""
+"""What dedup keeps of a document: the bands of its MinHash signature. The index that later dumps are held against."""
 
 import pyarrow as pa
 
 from schemas import columns as c
 
-SIGNATURE = pa.schema([c.ID, c.SIGNATURE])
-BAND = pa.schema([c.ID, c.BAND, c.BAND_HASH])
+INDEX = pa.schema([c.ID, c.BANDS])

@@ -7,6 +7,7 @@ import polars as pl
 import pyarrow as pa
 
 from schemas import columns as c
+from schemas.pair import VERDICT
 from stages.dedup import keep as keeping
 
 
@@ -25,7 +26,7 @@ class KeepFirst:
     keep: str = "first"
 
     version: ClassVar[int] = 2  # 2 adds `cluster_id`
-    adds: ClassVar[pa.Schema] = pa.schema([c.DUPLICATE_OF, c.CLUSTER_ID, c.CLUSTER_SIZE])
+    adds: ClassVar[pa.Schema] = VERDICT
     alone: ClassVar[dict[str, Any]] = {c.CLUSTER_SIZE.name: 1}
 
     def __post_init__(self) -> None:

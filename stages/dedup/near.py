@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas import columns as c
+from schemas.pair import VERDICT
 from stages.dedup import keep as keeping
 from stages.dedup.bands import KIND
 from stages.text.buffers import text_buffers
@@ -46,7 +47,7 @@ class NearDuplicates:
     key: ClassVar[str] = COMPONENT
     fan_out: ClassVar[int] = 14
     links_read: ClassVar[pa.Schema] = pa.schema([c.BANDS])
-    adds: ClassVar[pa.Schema] = pa.schema([c.DUPLICATE_OF, c.CLUSTER_ID, c.CLUSTER_SIZE, c.JACCARD])
+    adds: ClassVar[pa.Schema] = pa.schema([*VERDICT, c.JACCARD])
     alone: ClassVar[dict[str, Any]] = {c.CLUSTER_SIZE.name: 1}
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas import columns as c
+from schemas.signature import INDEX
 from stages.drop_duplicates import drop_duplicates
 from stages.stage import Resources, Rows, Transform, set_columns
 
@@ -43,7 +44,7 @@ class DropSeen:
 
     shards: int = 4
 
-    reads: ClassVar[pa.Schema] = pa.schema([c.ID, c.BANDS])
+    reads: ClassVar[pa.Schema] = INDEX
     adds: ClassVar[pa.Schema] = pa.schema([c.DUPLICATE_OF, c.DROP_REASON])
     rows: ClassVar[Rows] = "same"
     resources: ClassVar[Resources] = Resources()

@@ -15,6 +15,7 @@ import pyarrow as pa
 import xxhash
 
 from schemas import columns as c
+from schemas.pair import VERDICT
 from stages.dedup import keep as keeping
 from stages.dedup.vectors import Floats, cosine, is_vector, leaders, matrix, nearest, unit
 from stages.model_file import checksum, locate
@@ -104,7 +105,7 @@ class SemanticDuplicates:
     column: str = "embedding"
 
     key: ClassVar[str] = CENTROID
-    adds: ClassVar[pa.Schema] = pa.schema([c.DUPLICATE_OF, c.CLUSTER_ID, c.CLUSTER_SIZE, c.SIMILARITY])
+    adds: ClassVar[pa.Schema] = pa.schema([*VERDICT, c.SIMILARITY])
     alone: ClassVar[dict[str, Any]] = {c.CLUSTER_SIZE.name: 1}
 
     def __post_init__(self) -> None:
