@@ -26,9 +26,9 @@ from schemas import columns as c
 from stages.stage import Piece, name_of
 
 DEFAULT_MEMORY = 2 << 30  # bytes that a process may take
-LEAST_MEMORY = 512 << 20
-AT_REST = 400 << 20  # bytes of a worker that does nothing: interpreter, libraries, kernels
-COPIES = 5  # of a partition, at the height of a sort or join over it
+LEAST_MEMORY = 640 << 20
+AT_REST = 540 << 20  # bytes of a worker that does nothing: interpreter, libraries, kernels
+COPIES = 7  # of a partition, at the height of a sort or join over it
 KEY_BYTES = 80  # of a key with its row and id in Arrow
 TEXT_BYTES = 4  # of text a row holds for each byte of its dataset's compressed file
 MAX_ROUNDS = 60  # of contraction; 2^60 nodes in a row would take as many

@@ -108,6 +108,7 @@ class Reduce:
 def run_task(planned: PlannedStep, target: Target, task: Task) -> None:
     """Do one task of the barrier of `planned`; its file appears when it is whole."""
     task.run(planned.step.shuffle, target.folder)
+    pa.default_memory_pool().release_unused()  # or the next task begins with what this one has let go of
 
 
 def with_labels(table: pa.Table, labels: pa.Table) -> pa.Table:

@@ -120,4 +120,4 @@ def test_a_shuffle_in_the_first_step(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.usefixtures("source")
 def test_too_little_memory(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--memory should be at least 512MiB, got 100MB" in refused(capsys, "--memory", "100MB")
+    assert "--memory should be at least 640MiB, got 100MB" in refused(capsys, "--memory", "100MB")

@@ -54,7 +54,7 @@ def test_tasks_of_a_dedup_stay_below_memory(tmp_path: Path) -> None:
         rows = range(f, 40_000, 4)
         texts = pa.array([topics[i % 400] for i in rows], pa.large_string())
         pq.write_table(pa.table({"id": [f"{i:06d}" for i in rows], "text": texts}), tmp_path / f"in/{f}.parquet")
-    memory = 600 << 20
+    memory = 800 << 20
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, str(tmp_path / "in"), str(tmp_path / "out"), str(memory)],
         check=True, cwd=ROOT, capture_output=True, text=True,

@@ -48,7 +48,7 @@ def documents(folder: Path, n: int, files: int) -> Path:
 def command(source: Path, output: Path, runner: str) -> list[str]:
     return [
         sys.executable, "-m", "pipelines", "run", "dedup", "--input", str(source), "--output", str(output),
-        "--runner", runner, *(["--workers", "2"] if runner == "ray" else []), "--memory", "512MiB",
+        "--runner", runner, *(["--workers", "2"] if runner == "ray" else []), "--memory", "640MiB",
     ]  # fmt: skip
 
 

@@ -139,7 +139,7 @@ def test_failed_run_says_the_reason_in_its_first_line(cli: Cli) -> None:
         (["run", "lines.yaml", "--input", "in", "--output", "out", "--max-dead", "2"],
          "--max-dead should be between 0 and 1, got 2.0"),
         (["run", "lines.yaml", "--input", "in", "--output", "out", "--memory", "400MB"],
-         "--memory should be at least 512MiB, got 400MB"),
+         "--memory should be at least 640MiB, got 400MB"),
         (["run", "lines.yaml", "--input", "in", "--output", "out", "--memory", "lots"],
          "--memory should be a size such as 4GB, 512MiB or a number of bytes, got 'lots'"),
         (["run", "lines.yaml", "--input", "in", "--output", "out", "--max-dead", "nan"],

@@ -115,10 +115,10 @@ def test_what_of_the_web_recipe_is_free() -> None:
     before_edit = ("Language", "GopherRepetition", "GopherQuality")
     assert tied == {
         ("Screen", "Language"),  # both say what language it is
-        *(("ExtractText", name) for name in (*before_edit, "C4Quality", "FineWebQuality", "ContentHash")),
+        *(("ExtractText", name) for name in (*before_edit, "C4Quality", "FineWebQuality", "MinHashBands")),
         *((name, "C4Quality") for name in before_edit),
         ("C4Quality", "FineWebQuality"),
-        ("C4Quality", "ContentHash"),
+        ("C4Quality", "MinHashBands"),
     }
 
 
