@@ -187,7 +187,8 @@ def _groups(step: Step) -> tuple[Group, ...]:
 
 
 def _larger(a: Resources, b: Resources) -> Resources:
-    return Resources(max(a.cpus, b.cpus), max(a.gpus, b.gpus), max(a.memory_gb, b.memory_gb))
+    """What a worker of both takes."""
+    return Resources(max(a.cpus, b.cpus), max(a.gpus, b.gpus), max(a.memory_gb, b.memory_gb), max(a.tables, b.tables))
 
 
 def _first_rows(source: Source, inputs: tuple[InputFile, ...]) -> tuple[tuple[Shard, ...], pa.Schema]:

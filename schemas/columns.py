@@ -15,6 +15,22 @@ EDIT = pa.struct(
         pa.field("n_chars_after", pa.int64(), nullable=False),
     ]
 )
+ANSWER = pa.struct(
+    [
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("prompt_hash", pa.string(), nullable=False),
+        pa.field("output", pa.large_string()),  # what the model wrote, calls joined by newlines; null for scores
+        pa.field("decision", pa.string(), nullable=False),  # what became of it, by the stage's own words
+        pa.field("errors", pa.int32(), nullable=False),  # faults in the output
+        pa.field("calls", pa.int32(), nullable=False),
+        pa.field("from_ledger", pa.int32(), nullable=False),  # of these calls, those that were answered before
+        pa.field("prompt_tokens", pa.int64(), nullable=False),
+        pa.field("completion_tokens", pa.int64(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),  # that the engine took, by its own account
+        pa.field("cost", pa.float64(), nullable=False),  # by the engine's price table; of calls that were paid now
+    ]
+)
 REPEAT = pa.struct([pa.field("start", pa.int64()), pa.field("end", pa.int64()), pa.field("of", pa.string())])
 
 CONTAMINATION = pa.struct(
@@ -124,6 +140,8 @@ CONTAMINATED_BY = column(
 # What a model adds.
 MODEL = column("model", pa.string(), "model that wrote or changed the row")
 PROMPT_HASH = column("prompt_hash", pa.string(), "hash of the prompt file and its version")
+ANSWERS = column("answers", pa.list_(ANSWER), "what models said of the row: one a stage, with its tokens and its cost")
+EMBEDDING = column("embedding", pa.list_(pa.float32()), "vector of length 1 that stands for the text")
 
 ALL: dict[str, pa.Field] = {
     field.name: field
@@ -132,6 +150,6 @@ ALL: dict[str, pa.Field] = {
         LANG_SCORE, N_CHARS, N_WORDS, N_TOKENS, CONTENT_HASH, DROP_STAGE, DROP_REASON, EDITS, PARENTS, META,
         DEAD_STAGE, DEAD_ERROR, TRACEBACK, ATTEMPT, DUPLICATE_OF, CLUSTER_ID, CLUSTER_SIZE, SIGNATURE, BANDS,
         COMPONENT, COMPONENT_SIZE, KNOWN, BAND_HASH, JACCARD, CONTAMINATED_BY, MODEL,
-        PROMPT_HASH, URL_HASH, REPEATED_LINES, REPEATS, CENTROID, CENTROID_SIMILARITY, SIMILARITY,
+        PROMPT_HASH, ANSWERS, EMBEDDING, URL_HASH, REPEATED_LINES, REPEATS, CENTROID, CENTROID_SIMILARITY, SIMILARITY,
     )
 }  # fmt: skip

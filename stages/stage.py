@@ -30,13 +30,22 @@ Rows = Literal["same", "any"]
 Transform = Callable[[pa.Table], pa.Table]
 
 
+# Metadata of a field that says how a stage is carried out, not what it makes: it is no part of the stage's identity.
+EXECUTION = {"execution": True}
+
+
 @dataclass(frozen=True)
 class Resources:
-    """What one worker of a stage takes. Never probed from the machine: the same recipe gives the same plan anywhere."""
+    """What one worker of a stage takes. Never probed from the machine: the same recipe gives the same plan anywhere.
+
+    `tables`: how many tables a worker has in work at one time. More than one needs a transform that threads may share:
+    a model server is kept busy while the last answers of a table are still on their way.
+    """
 
     cpus: float = 1.0
     gpus: float = 0.0
     memory_gb: float = 2.0
+    tables: int = 1
 
 
 @runtime_checkable
@@ -56,7 +65,9 @@ class Stage(Protocol):
     def adds(self) -> pa.Schema: ...
 
     rows: ClassVar[Rows]
-    resources: ClassVar[Resources]
+
+    @property
+    def resources(self) -> Resources: ...  # a class fact, unless it depends on the engine
 
     def open(self) -> Transform: ...
 
@@ -83,6 +94,13 @@ class Unreadable:
 
 class StageError(RuntimeError):
     """The stage itself cannot work, whatever the row: no row is to blame, and the run ends."""
+
+
+class WorkerBrokenError(RuntimeError):
+    """What the stage holds in this process is dead for good (an engine, a device): only a new process helps.
+
+    On Ray the worker ends and its table is sent to another; in one process the run fails.
+    """
 
 
 Read = Callable[[BinaryIO, Piece], Iterator[pa.Table | Unreadable]]
@@ -112,12 +130,19 @@ def name_of(stage: object) -> str:
 
 
 def settings_of(stage: Any) -> dict[str, Any]:
-    """The stage's settings as plain data, in the order they are declared."""
-    return {f.name: _plain(getattr(stage, f.name)) for f in dataclasses.fields(stage)}
+    """The settings that a stage's results depend on, as plain data, in the order they are declared."""
+    return {
+        f.name: _plain(getattr(stage, f.name)) for f in dataclasses.fields(stage) if not f.metadata.get("execution")
+    }
+
+
+def execution_of(stage: Any) -> dict[str, Any]:
+    """The settings that say how a stage is carried out, as plain data."""
+    return {f.name: _plain(getattr(stage, f.name)) for f in dataclasses.fields(stage) if f.metadata.get("execution")}
 
 
 def identity(stage: Any) -> dict[str, Any]:
-    """What makes this stage's results what they are: class path, version, settings. Resources are not part of it."""
+    """What makes this stage's results what they are: class path, version, settings. Execution is not part of it."""
     cls = type(stage)
     return {
         "stage": f"{cls.__module__}.{cls.__qualname__}",

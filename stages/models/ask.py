@@ -1,0 +1,80 @@
+"""Requests through the ledger to the engine, and the account of what was asked for each row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from schemas import columns as c
+from stages.models.engine import Answer, Engine, Failure, Request
+from stages.models.ledger import Forgetful, Ledger, key_of, pack, unpack
+from stages.models.spec import Spec, open_engine
+from stages.stage import set_columns
+
+
+@dataclass
+class Asker:
+    """An engine and its ledger, as a stage uses them. `model` is the name that keys and provenance have."""
+
+    spec: Spec
+    engine: Engine
+    model: str
+    ledger: Ledger = field(default_factory=Forgetful)
+
+    def ask(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+        """The answer of each request, in their order. Equal requests are asked once; failures are not remembered."""
+        keys = [key_of(self.model, request) for request in requests]
+        known = {key: unpack(value) for key, value in self.ledger.find(list(dict.fromkeys(keys))).items()}
+        wanted: dict[bytes, Request] = {}
+        for key, request in zip(keys, requests, strict=True):
+            if key not in known:
+                wanted.setdefault(key, request)
+        results: dict[bytes, Answer | Failure] = dict(known)
+        order = list(wanted)
+        try:
+            for number, result in self.engine.generate(list(wanted.values())) if wanted else ():
+                results[order[number]] = result
+                if isinstance(result, Answer):
+                    self.ledger.add(order[number], pack(result))
+        finally:
+            self.ledger.flush()
+        return [results[key] for key in keys]
+
+
+def open_asker(spec: Spec, model: str, ledger: Ledger | None = None) -> Asker:
+    """The engine of `spec`, opened, with the ledger that the runner gave, if it gave one."""
+    return Asker(spec, open_engine(spec), model, ledger or Forgetful())
+
+
+def account(
+    asker: Asker, stage: str, prompt_hash: str, answers: Sequence[Answer], decision: str, errors: int = 0
+) -> dict[str, Any]:
+    """One entry of the column `answers`: what `stage` was told for one row, and what became of it."""
+    paid = [answer.usage for answer in answers if not answer.from_ledger]
+    usage = [answer.usage for answer in answers]
+    return {
+        "stage": stage,
+        "model": asker.model,
+        "prompt_hash": prompt_hash,
+        "output": "\n".join(answer.text for answer in answers),
+        "decision": decision,
+        "errors": errors,
+        "calls": len(answers),
+        "from_ledger": len(answers) - len(paid),
+        "prompt_tokens": sum(u.prompt_tokens for u in usage),
+        "completion_tokens": sum(u.completion_tokens for u in usage),
+        "seconds": sum(u.seconds for u in usage),
+        "cost": asker.spec.cost(sum(u.prompt_tokens for u in paid), sum(u.completion_tokens for u in paid)),
+    }
+
+
+def append_answers(table: pa.Table, entries: Sequence[dict[str, Any] | None]) -> pa.Table:
+    """`table` with one entry of `account` a row appended to those of earlier stages; None adds nothing to a row."""
+    there = c.ANSWERS.name in table.column_names
+    earlier = table.column(c.ANSWERS.name).to_pylist() if there else [None] * table.num_rows
+    values = [
+        [*(before or []), entry] if entry is not None else before
+        for before, entry in zip(earlier, entries, strict=True)
+    ]
+    return set_columns(table, answers=pa.array(values, c.ANSWERS.type))

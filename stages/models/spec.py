@@ -1,0 +1,156 @@
+"""An engine by a URL-like setting: back end, where it is, options, and the name of the model.
+
+    transformers:FOLDER?dtype=bfloat16&gpus=0.5        a folder, or a name on the hub; in this process
+    transformers:headrace-refiner                      the refiner that headrace brings with it
+    vllm:ORG/MODEL?gpus=1&max_model_len=2048           vLLM's async engine in this process (its own environment)
+    openai:http://host:8000/v1?concurrency=512#MODEL   any OpenAI-compatible server; OPENAI_API_KEY, or key_env=NAME
+
+Options are execution: they change how fast and where, not what is asked of which model. So a resume goes on with
+another server of the same model; the model's name is what counts (`model_id`).
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+from schemas.check import nearest
+from stages.models.engine import Engine
+from stages.stage import Resources
+
+Kind = Literal["transformers", "vllm", "openai"]
+BUNDLED = {"headrace-refiner": "refine/refiner"}  # folders of the package `stages`
+WEIGHTS = (".safetensors", ".bin", ".json", ".model", ".txt")  # what a folder's identity is made of
+
+COMMON: dict[str, Any] = {
+    "gpus": 0.0, "cpus": 1.0, "memory_gb": 4.0,  # what a worker takes
+    "tables": 1,  # tables that a worker has in work at a time
+    "prompt_price": 0.0, "completion_price": 0.0,  # dollars per million tokens
+}  # fmt: skip
+OPTIONS: dict[str, dict[str, Any]] = {
+    "transformers": {
+        **COMMON, "dtype": "auto", "device": "auto", "batch_tokens": 16384, "batch_size": 64, "lora": "", "threads": 1,
+        "continuous": False, "tokenizer": "",
+    },
+    "vllm": {
+        **COMMON, "gpus": 1.0, "tables": 2, "dtype": "auto", "max_model_len": 0, "gpu_memory_utilization": 0.9,
+        "max_num_seqs": 0, "max_num_batched_tokens": 0, "tensor_parallel_size": 1, "quantization": "",
+        "kv_cache_dtype": "auto", "lora": "", "enforce_eager": False, "prefix_caching": True, "tokenizer": "",
+    },
+    "openai": {
+        **COMMON, "memory_gb": 1.0, "tables": 2, "concurrency": 512, "requests_per_minute": 0.0,
+        "tokens_per_minute": 0.0, "timeout": 600.0, "patience": 900.0, "tries": 8, "key_env": "OPENAI_API_KEY",
+        "style": "auto", "structured": "vllm", "tokenizer": "",
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed engine setting. `target` is a folder, a hub name or a base URL; `model` the name that is asked for."""
+
+    kind: Kind
+    target: str
+    model: str
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def resources(self) -> Resources:
+        """What a worker with this engine takes."""
+        o = self.options
+        return Resources(o["cpus"], o["gpus"], o["memory_gb"], o["tables"])
+
+    @property
+    def folder(self) -> Path | None:
+        """The local folder of the model, if it is one."""
+        if self.kind == "openai":
+            return None
+        path = Path(self.target).expanduser()
+        return path if path.is_dir() else None
+
+    @property
+    def model_id(self) -> str:
+        """The model's name, whatever engine runs it; a folder's ends in a hash of what is in it."""
+        folder = self.folder
+        return self.model if folder is None else f"{folder.name}@{_digest(folder)}"
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Dollars by the price table of the options."""
+        o = self.options
+        return float(prompt_tokens * o["prompt_price"] + completion_tokens * o["completion_price"]) / 1e6
+
+
+def parse(engine: str, who: str) -> Spec:
+    """Read `engine`; `ValueError` says what is wrong with it. `who` asks, for messages."""
+    kind, colon, rest = engine.partition(":")
+    if not colon or kind not in OPTIONS:
+        hint = nearest(kind, list(OPTIONS)) if colon else ""
+        raise ValueError(f"{who}: engine {engine!r} should begin with transformers:, vllm: or openai:{hint}")
+    rest, _, fragment = rest.partition("#")
+    target, _, query = rest.partition("?")
+    if not target:
+        raise ValueError(f"{who}: engine {engine!r} names no model, folder or address")
+    options = _options(kind, query, engine, who)
+    if kind == "openai":
+        if not target.startswith(("http://", "https://")):
+            raise ValueError(f"{who}: engine {engine!r} needs an address such as openai:http://host:8000/v1#model")
+        if "@" in target.partition("://")[2].partition("/")[0]:
+            raise ValueError(f"{who}: a key does not belong in {kind}:...; name its variable with key_env=NAME")
+        if not fragment:
+            raise ValueError(f"{who}: engine {engine!r} names no model: add #MODEL")
+        return Spec("openai", target.rstrip("/"), fragment, options)
+    if target in BUNDLED:
+        target = str(Path(__file__).resolve().parents[1] / BUNDLED[target])
+    return Spec("vllm" if kind == "vllm" else "transformers", target, fragment or target, options)
+
+
+def open_engine(spec: Spec) -> Engine:
+    """The engine itself: loads the model. `ImportError` names the extra that is missing."""
+    if spec.kind == "openai":
+        from stages.models.openai_engine import OpenAIEngine  # noqa: PLC0415 - only what is used
+
+        return OpenAIEngine(spec)
+    if spec.kind == "vllm":
+        from stages.models.vllm_engine import VllmEngine  # noqa: PLC0415
+
+        return VllmEngine(spec)
+    for package in ("torch", "transformers"):
+        if find_spec(package) is None:
+            raise ImportError(f"engine transformers: needs {package}: pip install 'headrace[models]'")
+    from stages.models.transformers_engine import TransformersEngine  # noqa: PLC0415
+
+    return TransformersEngine(spec)
+
+
+def _options(kind: str, query: str, engine: str, who: str) -> dict[str, Any]:
+    known = OPTIONS[kind]
+    options = dict(known)
+    for name, value in parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)):
+        if name not in known:
+            raise ValueError(f"{who}: engine {engine!r}: {kind} has no option {name!r}{nearest(name, list(known))}")
+        try:
+            options[name] = _as(type(known[name]), value)
+        except ValueError:
+            wanted = type(known[name]).__name__
+            raise ValueError(f"{who}: engine {engine!r}: {name} should be {wanted}, got {value!r}") from None
+    return options
+
+
+def _as(kind: type, value: str) -> Any:
+    if kind is bool:
+        if value.lower() not in ("true", "false", "1", "0"):
+            raise ValueError(value)
+        return value.lower() in ("true", "1")
+    return kind(value)
+
+
+def _digest(folder: Path) -> str:
+    """16 hex digits over names and bytes of the files that make a model what it is."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in WEIGHTS):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]

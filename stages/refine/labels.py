@@ -1,0 +1,148 @@
+"""Lines with labels, to teach and to judge a refiner by: what people marked, or a raw extraction against its reference.
+
+Two sources. Rows that carry `lines` and `keep` are labels by people and are taken as they are. A page with a reference
+text (what people, or a publisher's own parser, say its main text is) is extracted leniently, and each raw line is
+looked up in the reference:
+
+- a line of three words or more is main text when more than half of its runs of three words stand in the reference;
+- a shorter one (a heading, a menu entry) when its words stand in the reference between those of the main lines around it;
+- of lines that stand on the page more often than in the reference, those among most main lines are the main text.
+
+Words are lower case; scripts without spaces go by character. A blank line has no label of its own.
+
+Sites, or documents where the site is unknown, are held back by a hash of their name: `is_held_back`.
+"""
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+HELD_BACK = 5  # one site in five
+RUN = 3
+AGREED = 0.5  # Barbaresi 2021 and the extraction benchmarks count a segment as found the same way
+NEAR = 5  # lines around a repeated line that vote for it
+SLACK = 12  # words by which a short line may stand outside the main lines around it
+MIN_RECALL = 0.5  # of the reference's runs in the lines found: below it, page and reference are not of one text
+IDEOGRAPHS = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+WORD = re.compile(f"[{IDEOGRAPHS}]|[^\\W{IDEOGRAPHS}]+")
+
+
+class Document(NamedTuple):
+    """Lines of one document; `keep` is true where a line is main text. `site` decides the side of the split."""
+
+    name: str
+    site: str
+    lang: str
+    source: str
+    lines: tuple[str, ...]
+    keep: tuple[bool, ...]
+
+
+def is_held_back(site: str) -> bool:
+    """One site in five, by SHA-256 of its name: never trained on."""
+    return int(hashlib.sha256(site.encode()).hexdigest(), 16) % HELD_BACK == 0
+
+
+def words(text: str) -> list[str]:
+    return WORD.findall(text.lower())
+
+
+def labelled_rows(rows: Iterable[dict[str, Any]], source: str) -> Iterator[Document]:
+    """Of rows with `lines` and `keep`, and `doc`, `site`, `lang` where they have them."""
+    for number, row in enumerate(rows):
+        lines, keep = row["lines"], row["keep"]
+        name = str(row.get("doc") or row.get("id") or number)
+        if len(lines) != len(keep):
+            raise ValueError(f"labels: {source} {name} has {len(lines)} lines and {len(keep)} keep flags; one a line")
+        clean = tuple(" ".join(line.split()) for line in lines)
+        site = str(row.get("site") or name)
+        yield Document(name, site, str(row.get("lang") or "un"), source, clean, tuple(bool(k) for k in keep))
+
+
+def from_reference(name: str, site: str, lang: str, source: str, raw: str, reference: str) -> Document | None:
+    """The lines of `raw` labelled by `reference`; None where the two are not of one text."""
+    lines = [" ".join(line.split()) for line in raw.split("\n")]
+    keep = align(lines, reference)
+    truth, found = _runs(words(reference)), _runs(words("\n".join(l for l, k in zip(lines, keep, strict=True) if k)))
+    if not truth or not any(lines) or len(set(truth) & set(found)) < MIN_RECALL * len(set(truth)):
+        return None
+    return Document(name, site, lang, source, tuple(lines), tuple(keep))
+
+
+def align(lines: list[str], reference: str) -> list[bool]:
+    """Which of `lines` the reference holds."""
+    tokens = words(reference)
+    places: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for place, run in enumerate(_runs(tokens)):
+        places[run].append(place)
+    split = [words(line) for line in lines]
+    spans = [_span(line, places) for line in split]
+    spans = _drop_repeated(split, spans, Counter(tuple(words(line)) for line in reference.split("\n")), places)
+    keep = [span is not None for span in spans]
+    before = 0
+    after = _next_starts(spans, len(tokens))
+    for i, line in enumerate(split):
+        span = spans[i]
+        if span is not None:
+            before = span[1]
+        elif 0 < len(line) < RUN and any(keep):
+            window = tokens[max(0, before - SLACK) : after[i] + SLACK] if after[i] >= before else []
+            keep[i] = _holds(window, line)
+    return [k and bool(line) for k, line in zip(keep, split, strict=True)]
+
+
+def _runs(tokens: list[str]) -> list[tuple[str, ...]]:
+    return list(zip(*(tokens[i:] for i in range(RUN)), strict=False))
+
+
+def _span(line: list[str], places: dict[tuple[str, ...], list[int]]) -> tuple[int, int] | None:
+    """Where in the reference the line stands, the first time; None where it does not."""
+    runs = _runs(line)
+    hits = [run for run in runs if run in places]
+    if not runs or len(hits) <= AGREED * len(runs):
+        return None
+    return places[hits[0]][0], places[hits[-1]][-1] + RUN
+
+
+def _drop_repeated(
+    split: list[list[str]],
+    spans: list[tuple[int, int] | None],
+    whole: Counter[tuple[str, ...]],
+    places: dict[tuple[str, ...], list[int]],
+) -> list[tuple[int, int] | None]:
+    """Of equal lines keep as many as the reference has: those with most other main lines near."""
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for i, line in enumerate(split):
+        if spans[i] is not None:
+            groups[tuple(line)].append(i)
+    for line, indices in groups.items():
+        allowed = max(1, whole[line], min(len(places.get(run, ())) for run in _runs(list(line))))
+        if len(indices) > allowed:
+            ranked = sorted(indices, key=lambda i: (-_main_near(i, split, spans, groups), i))
+            for i in ranked[allowed:]:
+                spans[i] = None
+    return spans
+
+
+def _main_near(
+    i: int, split: list[list[str]], spans: list[tuple[int, int] | None], groups: dict[tuple[str, ...], list[int]]
+) -> int:
+    """Words of the main lines near line `i` that stand on the page once."""
+    near = range(max(0, i - NEAR), min(len(spans), i + NEAR + 1))
+    return sum(len(split[j]) for j in near if spans[j] is not None and len(groups[tuple(split[j])]) == 1)
+
+
+def _next_starts(spans: list[tuple[int, int] | None], end: int) -> list[int]:
+    """For each line where the next main line begins in the reference."""
+    starts, following = [], end
+    for span in reversed(spans):
+        starts.append(following)
+        if span is not None:
+            following = span[0]
+    return starts[::-1]
+
+
+def _holds(window: list[str], line: list[str]) -> bool:
+    return any(window[i : i + len(line)] == line for i in range(len(window) - len(line) + 1))
