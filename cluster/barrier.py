@@ -88,3 +88,11 @@ class Particular(Protocol):
     """A shuffle with demands on its rows beyond their columns. `faults`: what is wrong with rows of `schema`."""
 
     def faults(self, schema: pa.Schema) -> list[str]: ...
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A `Linking` shuffle that cuts a component of more rows than `max_cluster` up: the run tells when it has to."""
+
+    @property
+    def max_cluster(self) -> int: ...

@@ -26,7 +26,7 @@ from scipy.sparse.csgraph import connected_components
 
 from cluster.barrier import Linking
 from cluster.shards import Shard
-from cluster.spill import FACTS, mixed, partitioned, read_partition, read_rows, write_partitions
+from cluster.spill import FACTS, mixed, partitioned, read_between, read_partition, read_rows, write_partitions
 from cluster.storage import Folder
 from schemas import columns as c
 
@@ -180,11 +180,10 @@ def write_edges(folder: Folder, name: str, node: Nodes, label: Nodes, partitions
 
 def labels_of(folder: Folder, shard: int) -> pa.Table:
     """(row, COMPONENT, COMPONENT_SIZE) of the rows of a shard that are linked to others, by row."""
-    inside = (pc.field("node") >= shard * ROWS) & (pc.field("node") < (shard + 1) * ROWS)
-    found = []
-    for name in folder.names("shuffle/labels", ".parquet"):
-        with folder.open(name) as file:
-            found.append(pq.read_table(file, filters=inside))
+    found = [
+        read_between(folder, name, "node", shard * ROWS, (shard + 1) * ROWS - 1)
+        for name in folder.names("shuffle/labels", ".parquet")
+    ]
     table = pa.concat_tables(found).sort_by("node")
     rows = pc.subtract(table.column("node"), shard * ROWS)
     return table.set_column(0, "row", rows)

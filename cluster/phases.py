@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cluster.barrier import Linking, Shuffle, Spreading
+from cluster.barrier import Guarded, Linking, Shuffle, Spreading
 from cluster.commit import Target
 from cluster.components import Contract, Label, Link, Spread, edges_name
 from cluster.errors import RunError
@@ -165,6 +165,17 @@ def _rows(planned: PlannedStep, shard: Shard) -> int:
     except (OSError, pa.ArrowInvalid) as error:
         where = f"step {planned.name}: {name_of(planned.step.shuffle)}.index: {shard.file.uri}"
         raise RunError(f"{where}: was there when the run began, and cannot be read: {error}") from error
+
+
+def alarm(planned: PlannedStep, folder: Folder) -> str | None:
+    """What to tell of a component that is larger than the shuffle's guard allows; None where there is none."""
+    shuffle, largest = planned.step.shuffle, _plan(folder).get("largest_component", 0)
+    if not isinstance(shuffle, Guarded) or largest <= shuffle.max_cluster:
+        return None
+    return (
+        f"{planned.name}: {largest:,} rows hang together, more than {name_of(shuffle)}.max_cluster "
+        f"{shuffle.max_cluster:,}: they are cut up and verified; see the largest clusters in the report"
+    )
 
 
 def _clean(folder: Folder) -> None:

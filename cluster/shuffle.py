@@ -23,7 +23,7 @@ from cluster.commit import Target
 from cluster.components import labels_of
 from cluster.plan import PlannedStep
 from cluster.shards import Shard
-from cluster.spill import ROW, partitioned, read_partition, read_rows, write_partitions
+from cluster.spill import ROW, partitioned, read_between, read_partition, read_rows, write_partitions
 from cluster.storage import Folder
 from schemas import columns as c
 
@@ -136,11 +136,10 @@ def read_verdicts(planned: PlannedStep, folder: Folder, shard: str) -> pa.Table:
     shuffle = planned.step.shuffle
     assert shuffle is not None
     schema = pa.schema([ROW, *shuffle.adds])
-    found = []
-    for name in folder.names("shuffle/verdicts", ".parquet"):
-        with folder.open(name) as file:
-            table = pq.read_table(file, filters=pc.field("shard") == shard)
-            found.append(table.select(schema.names))
+    found = [
+        read_between(folder, name, SHARD.name, shard, shard).select(schema.names)
+        for name in folder.names("shuffle/verdicts", ".parquet")
+    ]
     verdicts = pa.concat_tables(found) if found else schema.empty_table()
     if isinstance(shuffle, Spreading) and verdicts.num_rows:
         verdicts = shuffle.gather(verdicts.sort_by("row")).select(schema.names).cast(schema)

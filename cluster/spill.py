@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cluster.shards import OPEN_AT_ONCE, Shard
@@ -72,6 +73,21 @@ def read_partition(folder: Folder, names: Iterable[str], partition: int, partiti
         with folder.open(name) as file:
             spilled = pq.ParquetFile(file)
             yield spilled.read_row_groups(list(range(partition, spilled.num_row_groups, partitions)))
+
+
+def read_between(folder: Folder, name: str, column: str, low: Any, high: Any) -> pa.Table:
+    """The rows with low <= `column` <= high of a file that is sorted by it: only row groups that can have any."""
+    with folder.open(name) as file:
+        source = pq.ParquetFile(file)
+        at = source.schema_arrow.get_field_index(column)
+        wanted = []
+        for group in range(source.num_row_groups):
+            said = source.metadata.row_group(group).column(at).statistics
+            if said is None or not said.has_min_max or (said.min <= high and said.max >= low):
+                wanted.append(group)
+        table = source.read_row_groups(wanted)
+    inside = pc.and_(pc.greater_equal(table.column(column), low), pc.less_equal(table.column(column), high))
+    return table.filter(inside)
 
 
 def read_rows(shard: Shard, columns: list[str]) -> Iterator[pa.Table]:

@@ -3,6 +3,7 @@
 Small columns are read within the budgets of sample.py, texts of a few pairs: one row group for each.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +86,7 @@ class Duplicates:
     pairs: tuple[Pair, ...]
     max_cluster: int | None
     verify: float | None
+    largest_component: int | None = None  # rows that hung together before any guard
 
 
 def read_duplicates(folder: Folder, account: Account) -> tuple[Duplicates, ...]:
@@ -113,7 +115,17 @@ def _step(folder: Folder, step: StepLine) -> Duplicates:
         pairs=_pairs(folder, kept, removed),
         max_cluster=settings.get("max_cluster"),
         verify=settings.get("verify"),
+        largest_component=_largest_component(folder.below(step.name)),
     )
+
+
+def _largest_component(step: Folder) -> int | None:
+    """As the barrier counted it; None where it counts none."""
+    try:
+        found: int | None = json.loads(step.get("shuffle/plan.json")).get("largest_component")
+    except FileNotFoundError:
+        return None
+    return found
 
 
 def _rows(folder: Folder, step: StepLine, part: str) -> pl.DataFrame:

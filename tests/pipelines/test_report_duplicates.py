@@ -67,6 +67,13 @@ def test_figures_are_those_of_the_rows(out: Path) -> None:
     assert (found.unscored, found.max_cluster, found.verify) == (0, 100_000, 0.7)
 
 
+def test_a_component_that_the_guard_cut_up_is_an_alarm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = deduplicated(tmp_path, "--set=NearDuplicates.max_cluster=2")
+    assert read(out).largest_component == 3
+    assert "<strong>Alarm: 3 rows hung together,</strong> more than 2" in page_of(out)
+    assert "dedup: 3 rows hang together, more than NearDuplicates.max_cluster 2: they are" in capsys.readouterr().err
+
+
 def test_pairs_are_side_by_side_with_their_difference(out: Path) -> None:
     near, exact = read(out).pairs
     assert (near.kept, near.removed) == ("https://mill.example/1", "https://copy.example/a")
