@@ -3,11 +3,12 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+VLLM   := .venv-vllm
 
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test vllm test-vllm check format bench clean
 
 help:            ## list the targets
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 # Reinstalled whenever a dependency or a pin changes.
 $(STAMP): pyproject.toml constraints.txt
@@ -25,6 +26,17 @@ demo: install    ## the web recipe on the bundled sample: prints the funnel, say
 
 test: install    ## all tests
 	$(BIN)/python -m pytest
+
+# vLLM shares no environment with our transformers: it has its own, 2.8 GB and some minutes. Tests of it skip elsewhere.
+$(VLLM)/.installed: infra/vllm-constraints.txt
+	$(PYTHON) -m venv $(VLLM)
+	nice -n 5 $(VLLM)/bin/python -m pip install --quiet --no-deps --requirement infra/vllm-constraints.txt
+	@touch $@
+
+vllm: $(VLLM)/.installed  ## vLLM for the CPU into .venv-vllm
+
+test-vllm: vllm  ## the tests of engine vllm: and of vLLM's server, in .venv-vllm
+	OMP_NUM_THREADS=1 nice -n 5 $(VLLM)/bin/python -m pytest tests/stages/models/on_vllm
 
 check: install   ## what CI checks: lint, format, types, tests
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ plan      recipe + inputs -> checked plan; pure, prints itself
 storage   any fsspec folder: list, read, write so that a file is visible only when whole
 shards    input files -> shards, the unit of work, commit and resume
 chain     opened stages over a table: verdicts, dead rows, the account
+ledger    answers that were paid for, on the object store: asked once, whoever asks (ledger_store, ledger_index)
 commit    a shard's files and its manifest
 work      one shard from its file to its commit
 barrier   what must be known of all rows before the first one of a step flows: what a stage's author writes
@@ -16,6 +17,7 @@ run       the steps of a recipe in order: resume, totals, failure
 local     the reference runner: a for-loop in this process
 stream    the Ray driver: pools, bounded queues, back-pressure
 worker    the actors that stream calls
+pipeline  a step over several kinds of workers; sizes says how many of each
 progress  what a person, a log or a script sees meanwhile
 jobs      the same run, submitted as a Ray job
 errors    what can go wrong, and with which exit status

@@ -5,6 +5,7 @@ raises again, the table is bisected until the rows that cannot be processed are 
 stage, the error and the traceback; the rest goes on as if they had not been there.
 """
 
+import threading
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster.errors import AccountError, HeadraceError
-from cluster.metrics import cpu_seconds
+from cluster.ledger import Answers, Asking
+from cluster.metrics import METER
 from cluster.remember import Ask, Remembering
 from schemas import columns as c
 from schemas.manifest import Counts, StageCost
-from stages.stage import Stage, StageError, Transform, name_of
+from stages.stage import Stage, StageError, Transform, WorkerBrokenError, name_of
 
 VERDICT = (c.DROP_REASON.name, c.DROP_STAGE.name, c.ERROR.name)
 
@@ -44,15 +46,21 @@ class Batch:
 
 
 class Chain:
-    """Stages opened in this process, in order."""
+    """Stages opened in this process, in order. Threads may send tables through at the same time.
 
-    def __init__(self, stages: tuple[Stage, ...], ask: Ask | None = None) -> None:
-        """`ask`: the index that others use too, for the stage that needs one (remember.py)."""
+    A stage meets as many at once as its resources say, most of them one.
+    """
+
+    def __init__(self, stages: tuple[Stage, ...], ask: Ask | None = None, ledger: Answers | None = None) -> None:
+        """`ask`: the index that others use too, for the stage that needs one (remember.py); `ledger`: see there."""
         self.opened: list[tuple[Stage, Transform]] = []
+        self._turns = [threading.Semaphore(stage.resources.tables) for stage in stages]
         for stage in stages:
             try:
                 if ask is not None and isinstance(stage, Remembering):
                     self.opened.append((stage, stage.open_with(ask)))
+                elif ledger is not None and isinstance(stage, Asking):
+                    self.opened.append((stage, stage.open_with_ledger(ledger)))
                 else:
                     self.opened.append((stage, stage.open()))
             except Exception as error:
@@ -67,12 +75,16 @@ class Chain:
     def apply(self, table: pa.Table, attempt: int = 1) -> Batch:
         """Send `table` through all stages. `attempt` is recorded with rows that die."""
         batch = Batch(table)
-        for stage, transform in self.opened:
+        for (stage, transform), turn in zip(self.opened, self._turns, strict=True):
             if not batch.kept.num_rows:
                 break
-            wall, cpu = time.perf_counter(), cpu_seconds()
             before = batch.kept.num_rows
-            results, failures = _run(stage, transform, batch.kept)
+            with turn:
+                wall, span = time.perf_counter(), METER.start()
+                try:
+                    results, failures = _run(stage, transform, batch.kept)
+                finally:
+                    cpu, wall = METER.stop(span), time.perf_counter() - wall
             dead = [_dead(row, name_of(stage), error, attempt) for row, error in failures]
             batch.dead += dead
             batch.counts += Counts(
@@ -80,7 +92,7 @@ class Chain:
             )
             survived = pa.concat_tables(results) if results else batch.kept.slice(0, 0)
             self._settle(batch, survived, name_of(stage), attempt)
-            cost = StageCost(before, batch.kept.num_rows, time.perf_counter() - wall, cpu_seconds() - cpu)
+            cost = StageCost(before, batch.kept.num_rows, wall, cpu)
             batch.costs = add_costs(batch.costs, {name_of(stage): cost})
         return batch
 
@@ -149,7 +161,7 @@ def _run(
     for _ in range(tries):
         try:
             result = transform(table)
-        except (HeadraceError, StageError):
+        except (HeadraceError, StageError, WorkerBrokenError):
             raise
         except Exception as error:
             error.add_note(f"in {stage!r} on {table.num_rows} rows, first id {table.column('id')[0].as_py()}")

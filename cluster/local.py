@@ -45,8 +45,12 @@ class LocalRunner:
         except Exception as error:
             notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
             raise RunError(f"step {planned.name} cannot start: {type(error).__name__}: {error}{notes}") from error
-        for shard in shards:
-            self._run_shard(opened, target, shard, progress)
+        try:
+            for shard in shards:
+                self._run_shard(opened, target, shard, progress)
+        finally:
+            if opened.ledger is not None:
+                opened.ledger.close()
 
     def _run_task(self, planned: PlannedStep, target: Target, task: Task) -> None:
         for attempt in range(1, MAX_ATTEMPTS + 1):

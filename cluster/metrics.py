@@ -2,7 +2,9 @@
 
 import os
 import resource
+import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,61 @@ def cpu_seconds() -> float:
     reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
     own = time.process_time() + reaped.ru_utime + reaped.ru_stime
     return own + sum(map(_tree, _children(os.getpid())))
+
+
+@dataclass
+class Span:
+    """Work that one thread is at: the CPU time it has taken so far, and its thread's clock when that was added up."""
+
+    clock: int | None
+    read: float
+    seconds: float = field(default=0.0)
+
+
+class Meter:
+    """CPU seconds of spans of work that overlap in this process.
+
+    What a span's own thread takes is its own. The rest, that of threads and processes which work for whoever asks
+    (a model server's client, a pool of threads), is shared evenly among the spans of that moment.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._spans: list[Span] = []
+        self._read = 0.0
+
+    def start(self) -> Span:
+        """A span of the calling thread begins."""
+        # Not every system lets one thread read another's clock.
+        clock_of = getattr(time, "pthread_getcpuclockid", None)
+        clock = None if clock_of is None else clock_of(threading.get_ident())
+        with self._lock:
+            self._settle()
+            span = Span(clock, 0.0 if clock is None else time.clock_gettime(clock))
+            self._spans.append(span)
+        return span
+
+    def stop(self, span: Span) -> float:
+        """The span has ended; what it took. The thread that began it has to call this."""
+        with self._lock:
+            self._settle()
+            self._spans.remove(span)
+        return span.seconds
+
+    def _settle(self) -> None:
+        now = cpu_seconds()
+        rest, self._read = now - self._read, now
+        for span in self._spans:
+            if span.clock is not None:
+                read = time.clock_gettime(span.clock)
+                span.seconds += read - span.read
+                rest -= read - span.read
+                span.read = read
+        for span in self._spans:
+            span.seconds += max(rest, 0.0) / len(self._spans)
+
+
+METER = Meter()
 
 
 def _tree(pid: int) -> float:

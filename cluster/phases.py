@@ -169,7 +169,8 @@ def _rows(planned: PlannedStep, shard: Shard) -> int:
 
 def alarm(planned: PlannedStep, folder: Folder) -> str | None:
     """What to tell of a component that is larger than the shuffle's guard allows; None where there is none."""
-    shuffle, largest = planned.step.shuffle, _plan(folder).get("largest_component", 0)
+    shuffle: Any = planned.step.shuffle
+    largest: int = _plan(folder).get("largest_component", 0)
     if not isinstance(shuffle, Guarded) or largest <= shuffle.max_cluster:
         return None
     return (

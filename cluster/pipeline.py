@@ -9,6 +9,7 @@ readers, sinks and objects cost the shard, which is begun again under a new epoc
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,18 +17,21 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 from cluster.commit import Target
-from cluster.errors import ConfigError, RunError, ShardError
+from cluster.errors import RunError, ShardError
+from cluster.ledger import asks
 from cluster.plan import PlannedStep
-from cluster.pool import Pool, demand, room_for, spawn
+from cluster.pool import Pool, spawn
 from cluster.progress import Progress
 from cluster.shards import Shard
-from cluster.stream import MAX_ATTEMPTS, WAIT_S, Assignment, Busy, after_death, after_error, first_line
+from cluster.sizes import pool_sizes
+from cluster.stream import MAX_ATTEMPTS, MAX_DEATHS, WAIT_S, Assignment, Busy, after_death, after_error, first_line
 from cluster.work import RowNext
-from cluster.worker import Failed, ShardEnd, Sink, TableNote, Worker
+from cluster.worker import Broken, Failed, ShardEnd, Sink, TableNote, Worker
 from schemas.manifest import Manifest
+from stages.stage import name_of
 
 QUEUE_BYTES = 256 << 20  # text waiting before a pool; a table more may be on its way
-IN_FLIGHT = 2  # calls per worker, so that the next table is there when one is done
+AHEAD = 1  # calls per worker beyond those it is at, so that the next table is there when one is done
 STREAM = {"num_returns": "streaming", "_generator_backpressure_num_objects": 1}
 
 
@@ -56,6 +60,11 @@ class Item:
     bytes: int
     assignment: Assignment  # attempts at this table; its `careful` and `suspect` are this table's
 
+    @property
+    def alone(self) -> bool:
+        """A worker has died at it: the next one is to have nothing else, so that it is known what it dies of."""
+        return self.assignment.deaths > 0 or self.assignment.careful.table is not None
+
 
 @dataclass
 class Station:
@@ -63,8 +72,10 @@ class Station:
 
     group: int
     pool: Pool
+    keep: bool = False  # its workers hold models: they stay until the step ends
     queue: deque[Item] = field(default_factory=deque)
     busy: dict[Any, tuple[Busy, Item]] = field(default_factory=dict)
+    stillborn: int = 0  # workers in a row that died before they could work
 
     @property
     def full(self) -> bool:
@@ -89,11 +100,7 @@ class Pipeline:
         self.planned, self.target, self.progress = planned, target, progress
         sizes = pool_sizes(planned, workers)
         self.readers = Pool(lambda: self._spawn(0), sizes[0])
-        self.stations = [
-            Station(g, Pool(lambda g=g: self._spawn(g), size, minimum=1, in_flight=IN_FLIGHT))  # type: ignore[misc]
-            for g, size in enumerate(sizes)
-            if g > 0
-        ]
+        self.stations = [self._station(g, size) for g, size in enumerate(sizes) if g > 0]
         self.sinks = [ray.remote(Sink).options(num_cpus=0).remote() for _ in range(max(1, sizes[0] // 4))]
         self.todo: deque[Assignment] = deque()
         self.reading: dict[Any, tuple[Busy, int]] = {}  # reports -> (reader, epoch of its shard)
@@ -104,6 +111,9 @@ class Pipeline:
     def run(self, shards: list[Shard]) -> None:
         """Until every shard is committed."""
         self.todo.extend(Assignment(shard) for shard in sorted(shards, key=lambda s: (-s.bytes, s.name)))
+        # Side by side, before the first table is there; the largest parts of GPUs first, while there is room for them.
+        for station in sorted(self.stations, key=lambda s: -self.planned.groups[s.group].resources.gpus):
+            station.pool.resize(min(len(shards), station.pool.maximum) * station.pool.in_flight if station.keep else 1)
         while self.todo or self.shards:
             self._start_readers()
             for station in self.stations:
@@ -122,6 +132,17 @@ class Pipeline:
         resources = self.planned.groups[group].resources
         return spawn(Worker, resources, int(resources.cpus))
 
+    def _station(self, group: int, size: int) -> Station:
+        part = self.planned.groups[group]
+        pool = Pool(
+            lambda: self._spawn(group),
+            size,
+            minimum=1,
+            in_flight=part.resources.tables + AHEAD,
+            ready=lambda worker: worker.ready.remote(self.planned, group),
+        )
+        return Station(group, pool, keep=part.resources.gpus > 0 or asks(part.stages))
+
     def _start_readers(self) -> None:
         self.readers.resize(len(self.todo) + len(self.reading))
         while self.todo and not self.stations[0].full and (reader := self.readers.take()) is not None:
@@ -137,22 +158,28 @@ class Pipeline:
             self.reading[reports] = Busy(reader, assignment), self.epoch
 
     def _dispatch(self, station: Station) -> None:
-        station.pool.resize(len(station.queue) + len(station.busy))
+        station.pool.resize(len(station.queue) + len(station.busy), shrink=not station.keep)
         later = self.stations[station.group] if station.group < len(self.stations) else None
-        while station.queue and not (later and later.full) and (worker := station.pool.take()) is not None:
+        while station.queue and not (later and later.full):
+            # A table that waits for a worker of its own holds up those behind it, or none would ever be free for it.
+            if (worker := station.pool.take(station.queue[0].alone)) is None:
+                return
             item = station.queue.popleft()
             if not self._current(item.shard, item.epoch):
                 station.pool.give(worker)
                 continue
+            assignment = item.assignment
+            again = assignment.attempt > 1 or self.shards[item.shard].assignment.attempt > 1
             reports = worker.transform.options(**STREAM).remote(
-                self.planned, station.group, item.data, item.number, item.assignment.attempt, item.assignment.careful
+                self.planned, station.group, item.data, item.number, assignment.attempt, assignment.careful, again
             )
-            station.busy[reports] = Busy(worker, item.assignment, table=item.number), item
+            station.busy[reports] = Busy(worker, assignment, table=item.number), item
 
     def _wait(self) -> None:
         readers = [] if self.stations[0].full else list(self.reading)
         calls = {reports: station for station in self.stations for reports in station.busy}
-        waiting = [*readers, *calls, *self.writing]
+        starting = {ref: station for station in self.stations for ref in station.pool.starting}
+        waiting = [*readers, *calls, *self.writing, *starting]
         ready = ray.wait(waiting, num_returns=len(waiting), timeout=0.0, fetch_local=False)[0] if waiting else []
         if not ready:
             if not waiting:
@@ -161,6 +188,8 @@ class Pipeline:
         for ref in ready:
             if ref in self.writing:
                 self._hear_sink(ref)
+            elif ref in starting:
+                self._hear_start(starting[ref], ref)
             elif ref in calls:
                 self._hear_worker(calls[ref], ref)
             elif ref in self.reading:
@@ -182,10 +211,12 @@ class Pipeline:
             del self.reading[reports]
             self.readers.lost(busy.worker)
             if self._current(shard.name, epoch):
-                self._restart(shard.name, after_death(busy, first_line(error), self.progress.failed))
+                self._restart(shard.name, after_death(busy, busy.cause(error), self.progress.failed))
             return
         if isinstance(note, RowNext):
             busy.row = note.table, note.row
+        elif isinstance(note, Broken):
+            busy.last_words = note.message
         elif isinstance(note, Failed):
             busy.failure = note
         elif self._current(shard.name, epoch):
@@ -200,6 +231,22 @@ class Pipeline:
                 self.progress.read(shard, note.report.fraction)
                 item = Item(shard.name, epoch, number, data, note.bytes, Assignment(shard))
                 self.stations[0].queue.append(item)
+
+    def _hear_start(self, station: Station, ref: Any) -> None:
+        try:
+            ray.get(ref)
+        except RayError as error:
+            station.pool.lost(station.pool.starting[ref])
+            station.stillborn += 1
+            if station.stillborn > MAX_DEATHS:
+                who = ", ".join(name_of(stage) for stage in self.planned.groups[station.group].stages)
+                raise RunError(
+                    f"step {self.planned.name}: {station.stillborn} workers for {who} died while they started, "
+                    f"the last: {first_line(error)}"
+                ) from error
+        else:
+            station.pool.started(ref)
+            station.stillborn = 0
 
     def _hear_worker(self, station: Station, reports: Any) -> None:
         busy, item = station.busy[reports]
@@ -217,7 +264,7 @@ class Pipeline:
             del station.busy[reports]
             station.pool.lost(busy.worker)
             if self._current(item.shard, item.epoch):
-                item.assignment = after_death(busy, first_line(error), self.progress.retried)
+                item.assignment = after_table(busy, busy.cause(error), self.progress.retried)
                 station.queue.appendleft(item)
             return
         except RayError as error:  # the table itself is gone, with the node that held it
@@ -227,6 +274,8 @@ class Pipeline:
             return
         if isinstance(note, RowNext):
             busy.row = note.table, note.row
+        elif isinstance(note, Broken):
+            busy.last_words = note.message
         elif isinstance(note, Failed):
             busy.failure = note
         elif self._current(item.shard, item.epoch):
@@ -296,23 +345,12 @@ class Pipeline:
         return name in self.shards and self.shards[name].epoch == epoch
 
 
-def pool_sizes(planned: PlannedStep, workers: int | None) -> list[int]:
-    """Most workers for each group. GPU groups share the GPUs evenly; readers take the CPUs that the others leave."""
-    have = ray.cluster_resources()
-    groups = planned.groups
-    for group in groups:
-        room_for(group.resources)
-    on_gpu = [g for g, group in enumerate(groups) if group.resources.gpus]
-    sizes = [1] * len(groups)
-    for g in on_gpu:
-        sizes[g] = max(1, int(have.get("GPU", 0.0) / len(on_gpu) // groups[g].resources.gpus))
-    others = sum(sizes[g] * groups[g].resources.cpus for g in range(1, len(groups)))
-    left = have.get("CPU", 0.0) - others
-    if left < groups[0].resources.cpus:
-        need = sum(demand(group.resources)["CPU"] for group in groups)
-        raise ConfigError(
-            f"step {planned.name} needs one worker of each of its {len(groups)} kinds at once, {need:g} CPUs; "
-            f"the cluster has {have.get('CPU', 0.0):g}"
-        )
-    sizes[0] = min(workers or int(left // groups[0].resources.cpus), int(left // groups[0].resources.cpus))
-    return sizes
+def after_table(busy: Busy, how: str, tell: Callable[[Shard, str], None]) -> Assignment:
+    """The next try at a table whose worker died, of it or of another table that it was at, or with its node.
+
+    The first time it is sent again whole: an engine that takes tables row by row does little work.
+    """
+    if busy.assignment.deaths == 0 and busy.assignment.careful.table is None:
+        tell(busy.assignment.shard, f"worker died: {how}")
+        return replace(busy.assignment, deaths=1)
+    return after_death(busy, how, tell)

@@ -21,6 +21,7 @@ from schemas.check import SchemaError, missing, nearest
 from stages.stage import Piece, Resources, Source, Stage, Unreadable, fingerprint, identity, name_of, walk
 
 VERSION = 1  # of the layout that step.json and manifests describe
+LIGHT = Resources(cpus=2.0, memory_gb=8.0)  # what a worker may take that there are as many of as there is room for
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class PlannedStep:
     identity: dict[str, Any]
     known: tuple[InputFile, ...] = ()  # the index of its shuffle: rows of earlier runs
     ask: Ask | None = None  # the index that its workers share while it runs
+    ledger: str | None = None  # where the answers are that its stages pay for
 
     @property
     def name(self) -> str:
@@ -175,15 +177,33 @@ def _key_faults(shuffle: Shuffle, schema: pa.Schema) -> list[str]:
 
 
 def _groups(step: Step) -> tuple[Group, ...]:
-    """Fuse: stages join the worker before them unless one of the two needs a GPU and the other does not share it."""
+    """Stages join the worker before them, but where one of the two holds a GPU or takes much more than the other."""
     groups = [Group((), step.source.resources)]
     for stage in step.stages:
-        last = groups[-1]
-        if stage.resources.gpus == 0 and last.resources.gpus == 0:
-            groups[-1] = Group((*last.stages, stage), _larger(last.resources, stage.resources))
+        last = groups[-1].resources
+        here = stage.resources
+        if here.gpus or last.gpus or _heavy(here) != _heavy(last):
+            groups.append(Group((stage,), here))
         else:
-            groups.append(Group((stage,), stage.resources))
+            groups[-1] = Group((*groups[-1].stages, stage), _larger(last, here))
     return tuple(groups)
+
+
+def _heavy(resources: Resources) -> bool:
+    """A model on several CPUs, or in much memory: readers beside it should not take as much."""
+    return resources.cpus > LIGHT.cpus or resources.memory_gb > LIGHT.memory_gb
+
+
+def fused(groups: tuple[Group, ...]) -> tuple[Group, ...]:
+    """`groups` with those that follow one another without a GPU in one worker: for a small cluster."""
+    joined = [groups[0]]
+    for group in groups[1:]:
+        last = joined[-1]
+        if group.resources.gpus or last.resources.gpus:
+            joined.append(group)
+        else:
+            joined[-1] = Group((*last.stages, *group.stages), _larger(last.resources, group.resources))
+    return tuple(joined)
 
 
 def _larger(a: Resources, b: Resources) -> Resources:

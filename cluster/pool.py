@@ -43,13 +43,17 @@ def demand(resources: Resources) -> dict[str, float]:
 
 
 def spawn(actor: type, resources: Resources, *arguments: Any) -> Any:
-    """A new actor. It is never restarted or retried by Ray: what was lost is the driver's to decide."""
+    """A new actor. It is never restarted or retried by Ray: what was lost is the driver's to decide.
+
+    It has a thread for each table that it takes at a time.
+    """
     remote = ray.remote(actor).options(
         num_cpus=resources.cpus,
         num_gpus=resources.gpus,
         memory=int(resources.memory_gb * 1e9),
         max_restarts=0,
         max_task_retries=0,
+        max_concurrency=resources.tables,
     )
     return remote.remote(*arguments)
 
@@ -57,9 +61,20 @@ def spawn(actor: type, resources: Resources, *arguments: Any) -> Any:
 class Pool:
     """Actors and how many calls each has in flight."""
 
-    def __init__(self, make: Callable[[], Any], maximum: int, minimum: int = 0, in_flight: int = 1) -> None:
-        self._make, self.minimum, self.maximum, self._in_flight = make, minimum, maximum, in_flight
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        maximum: int,
+        minimum: int = 0,
+        in_flight: int = 1,
+        ready: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """`ready` gives a reference that is there once a new actor can work: until then it gets no call."""
+        self._make, self.minimum, self.maximum, self.in_flight = make, minimum, maximum, in_flight
+        self._ready = ready
         self._load: dict[Any, int] = {}
+        self._alone: set[Any] = set()
+        self.starting: dict[Any, Any] = {}  # what tells that it can work -> actor
 
     def __len__(self) -> int:
         return len(self._load)
@@ -68,30 +83,46 @@ class Pool:
     def actors(self) -> list[Any]:
         return list(self._load)
 
-    def resize(self, work: int) -> None:
+    def resize(self, work: int, shrink: bool = True) -> None:
         """Grow to what `work` calls can use; let idle actors go when there are more than that."""
-        wanted = max(self.minimum, min(self.maximum, -(-work // self._in_flight)))
+        wanted = max(self.minimum, min(self.maximum, -(-work // self.in_flight)))
         while len(self._load) < wanted:
-            self._load[self._make()] = 0
-        for actor in [a for a, load in self._load.items() if load == 0][: max(len(self._load) - wanted, 0)]:
-            del self._load[actor]
-            ray.kill(actor)
+            actor = self._make()
+            self._load[actor] = 0
+            if self._ready is not None:
+                self.starting[self._ready(actor)] = actor
+        idle = [a for a, load in self._load.items() if load == 0] if shrink else []
+        for actor in idle[: max(len(self._load) - wanted, 0)]:
+            self.lost(actor)
 
-    def take(self) -> Any | None:
-        """The least loaded actor, now with one call more; None when all are full."""
-        actor = min(self._load, key=lambda a: self._load[a], default=None)
-        if actor is None or self._load[actor] >= self._in_flight:
+    def started(self, ref: Any) -> None:
+        """The actor that `ref` stands for can work."""
+        self.starting.pop(ref, None)
+
+    def take(self, alone: bool = False) -> Any | None:
+        """The least loaded actor, now with one call more; None when all are full.
+
+        `alone`: one without a call, that gets none besides.
+        """
+        starting = set(self.starting.values())
+        actor = min((a for a in self._load if a not in starting), key=lambda a: self._load[a], default=None)
+        if actor is None or self._load[actor] >= (1 if alone else self.in_flight):
             return None
-        self._load[actor] += 1
+        self._load[actor] += self.in_flight if alone else 1
+        if alone:
+            self._alone.add(actor)
         return actor
 
     def give(self, actor: Any) -> None:
         """A call of `actor` has ended."""
         if actor in self._load:
-            self._load[actor] -= 1
+            self._load[actor] -= self.in_flight if actor in self._alone else 1
+            self._alone.discard(actor)
 
     def lost(self, actor: Any) -> None:
         """`actor` is dead, or not to be trusted any more."""
+        self.starting = {ref: other for ref, other in self.starting.items() if other != actor}
+        self._alone.discard(actor)
         if self._load.pop(actor, None) is not None:
             ray.kill(actor)
 
@@ -99,3 +130,4 @@ class Pool:
         for actor in self._load:
             ray.kill(actor)
         self._load.clear()
+        self.starting.clear()

@@ -82,11 +82,18 @@ def build(path: str, settings: dict[str, Any]) -> Any:
         raise ConfigError(f"{cls.__name__}: {error}") from error
 
 
-def restore(identity: dict[str, Any]) -> Any:
-    """A stage from what `stages.stage.identity` recorded of it."""
+def restore(identity: dict[str, Any], execution: dict[str, Any] | None = None) -> Any:
+    """A stage from what `stages.stage.identity` recorded of it, and `execution_of` where that matters."""
     cls = load_class(identity["stage"])
-    settings = {name: v for name, v in identity["settings"].items() if name in setting_names(cls)}
-    return build(identity["stage"], settings)
+    recorded = {**identity["settings"], **(execution or {})}
+    return build(identity["stage"], {name: v for name, v in recorded.items() if name in setting_names(cls)})
+
+
+def numbered(stages: tuple[Stage, ...]) -> list[str]:
+    """The names of a step's stages, the second of a kind as `Name (2)`."""
+    names = [name_of(stage) for stage in stages]
+    seen = [names[: at + 1].count(name) for at, name in enumerate(names)]
+    return [name if n == 1 else f"{name} ({n})" for name, n in zip(names, seen, strict=True)]
 
 
 def read_settings(cls: type, settings: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:

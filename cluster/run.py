@@ -7,7 +7,7 @@ other settings, versions or inputs is refused with the difference spelled out.
 import json
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 from fsspec.implementations.local import LocalFileSystem
@@ -15,14 +15,18 @@ from fsspec.implementations.local import LocalFileSystem
 from cluster import VERSION
 from cluster.commit import Target, discard, read_manifests, tidy
 from cluster.errors import AccountError, ConfigError, HeadraceError
-from cluster.phases import DEFAULT_MEMORY, judged_other_rows, run_barrier
+from cluster.ledger import FOLDER as LEDGER
+from cluster.ledger import asks
+from cluster.ledger_store import PIECES, Store
+from cluster.phases import DEFAULT_MEMORY, alarm, judged_other_rows, run_barrier
 from cluster.plan import Plan, PlannedStep
 from cluster.progress import Progress
+from cluster.recipe import numbered
 from cluster.shards import InputFile, Shard
 from cluster.shuffle import Task
 from cluster.storage import Folder, address, locate
 from schemas.manifest import Counts, Manifest
-from stages.stage import Piece, name_of
+from stages.stage import Piece, execution_of, name_of
 
 OURS = ("run.json", "status.json", "report.html")  # files directly in an output
 
@@ -52,6 +56,7 @@ class Options:
     removed_text: bool = True
     memory: int = DEFAULT_MEMORY  # bytes that a task of a barrier may take
     quiet: bool = False
+    ledger: str | None = None  # where paid answers are kept, for several runs; OUTPUT/ledger unless it is given
 
 
 def run(plan: Plan, output: str, runner: Runner, options: Options) -> dict[str, Any]:
@@ -89,8 +94,13 @@ def prepare(plan: Plan, output: str, options: Options) -> Folder:
     if not isinstance(filesystem, LocalFileSystem) and any(sign in path for sign in "*?["):
         # fsspec deletes and reads by pattern there: clearing `out[1]` would clear `out1`.
         raise ConfigError(f"output {output}: an address with *, ? or [ may name many places")
+    if LEDGER in [planned.name for planned in plan.steps]:
+        raise ConfigError(
+            f"a step cannot be named {LEDGER!r}: an output's {LEDGER}/ holds the answers that were paid for"
+        )
     try:
-        there = {name: _step_json(folder, name) for name in folder.folders()}
+        # The ledger stays even with --fresh: whoever starts over does not want to pay again.
+        there = {name: _step_json(folder, name) for name in folder.folders() if name != LEDGER}
         strangers = [name for name in folder.names() if name not in OURS]
     except HeadraceError:
         raise
@@ -112,6 +122,8 @@ def prepare(plan: Plan, output: str, options: Options) -> Folder:
             hint = "give another --output, or --fresh to start over"
             raise ConfigError("\n".join([f"output {output} holds another run's data ({hint}):", *faults]))
     folder.check_writable()
+    if options.ledger is not None:
+        Folder(options.ledger).check_writable()
     return folder
 
 
@@ -170,6 +182,9 @@ def _run_step(plan: Plan, planned: PlannedStep, target: Target, runner: Runner, 
     upstream = read_manifests(folder.below(after)) if after else {}
     rows = sum(manifest.counts.out for manifest in upstream.values())
     shards = shards_after(folder, after, upstream) if after else list(plan.shards)
+    if asks(planned.step.stages):
+        ledger = options.ledger or f"{folder.url}/{LEDGER}"
+        planned = replace(planned, ledger=address(*locate(ledger)))
     if planned.step.shuffle is not None and judged_other_rows(target.folder, shards):
         discard(target.folder)
     target.folder.put("step.json", _describe(plan, planned, options))
@@ -192,14 +207,28 @@ def _run_step(plan: Plan, planned: PlannedStep, target: Target, runner: Runner, 
         quiet=options.quiet,
     )
     with progress:
+        if (giant := alarm(planned, target.folder)) is not None:
+            progress.note(giant)
+        _fold(planned, own=options.ledger is None)  # what an earlier run left
         if todo:
             runner.run_shards(planned, target, todo, progress)
+            _fold(planned, own=options.ledger is None)  # what workers left that died in this one
         progress.judge_end()
     if after and progress.counts.rows_in != rows:
         raise AccountError(
             f"step {planned.name} read {progress.counts.rows_in} rows of step {after}, which kept {rows}"
         )
     tidy(target.folder)
+
+
+def _fold(planned: PlannedStep, own: bool) -> None:
+    """What killed workers left of answers in pieces becomes one object. `own`: no other run writes to this ledger."""
+    if planned.ledger is None:
+        return
+    store = Store(planned.ledger, planned.name)
+    store.fold()
+    for part in ("", PIECES) if own else ():
+        store.folder.sweep(part)
 
 
 def _describe(plan: Plan, planned: PlannedStep, options: Options) -> bytes:
@@ -213,6 +242,8 @@ def _describe(plan: Plan, planned: PlannedStep, options: Options) -> bytes:
         "fingerprint": planned.fingerprint,
         "identity": planned.identity,
         "stages": [name_of(stage) for stage in planned.step.stages],
+        "execution": dict(zip(numbered(planned.step.stages), map(execution_of, planned.step.stages), strict=True)),
+        "ledger": planned.ledger,
         "schema": {field.name: str(field.type) for field in planned.schema},
         "versions": {"headrace": VERSION, "python": platform.python_version()},
         "inputs": inputs,

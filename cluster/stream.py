@@ -21,8 +21,9 @@ from cluster.pool import Pool, room_for, spawn, start_ray
 from cluster.progress import Progress
 from cluster.shards import Shard
 from cluster.shuffle import Task
+from cluster.sizes import fitting
 from cluster.work import Careful, RowNext, TableDone
-from cluster.worker import Failed, Worker
+from cluster.worker import Broken, Failed, Worker
 from schemas.manifest import Manifest
 from stages.stage import Resources
 
@@ -55,6 +56,11 @@ class Busy:
     table: int = 0
     row: tuple[int, int] | None = None
     failure: Failed | None = None
+    last_words: str = ""  # of a worker that ends itself
+
+    def cause(self, error: Exception) -> str:
+        """How it died."""
+        return self.last_words or first_line(error)
 
 
 class RayRunner:
@@ -116,6 +122,7 @@ class RayRunner:
             self._run_shards(indexed, target, shards, progress)
 
     def _run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None:
+        planned = fitting(planned)
         if len(planned.groups) > 1:
             from cluster.pipeline import run_pipeline  # noqa: PLC0415 - only steps with several kinds of workers
 
@@ -152,7 +159,7 @@ class RayRunner:
         except RayError as error:
             del busy[reports]
             pool.lost(state.worker)
-            return after_death(state, first_line(error), progress.failed)
+            return after_death(state, state.cause(error), progress.failed)
         if isinstance(report, TableDone):
             state.table, state.row = report.table + 1, None
             progress.table(state.assignment.shard, report)
@@ -160,6 +167,8 @@ class RayRunner:
             state.row = (report.table, report.row)
         elif isinstance(report, Manifest):
             progress.committed(state.assignment.shard, report)
+        elif isinstance(report, Broken):
+            state.last_words = report.message
         else:
             state.failure = report
         return None

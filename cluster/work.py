@@ -6,8 +6,9 @@ mode, which row is next, so that a row that takes the whole process with it can 
 
 import dataclasses
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,15 @@ import pyarrow as pa
 from cluster.chain import Batch, Chain, killed_row
 from cluster.commit import ShardWriter, Target
 from cluster.errors import HeadraceError, RunError
+from cluster.ledger import open_ledger
 from cluster.metrics import cpu_seconds
 from cluster.plan import PlannedStep
+from cluster.remember import remembering
 from cluster.shards import Shard
 from cluster.shuffle import join_verdicts, read_verdicts
 from cluster.storage import open_input
 from schemas.manifest import Counts, Manifest
-from stages.stage import Read, Stage, Unreadable, name_of
+from stages.stage import Read, Stage, Unreadable, WorkerBrokenError, name_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,11 @@ class Opened:
     def __init__(self, planned: PlannedStep, stages: tuple[Stage, ...]) -> None:
         self.planned = planned
         self.read: Read = planned.step.source.open()
-        self.chain = Chain(stages, planned.ask)
+        self.ledger = open_ledger(stages, planned.ledger, planned.name)
+        self.chain = Chain(stages, planned.ask, self.ledger)
+        # What is kept of rows seen before must not depend on which thread was first.
+        ordered = remembering(stages) is not None
+        self.tables = 1 if ordered else max((stage.resources.tables for stage in stages), default=1)
 
 
 def run_shard(opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful) -> Iterator[Report]:
@@ -91,21 +98,79 @@ def run_shard(opened: Opened, target: Target, shard: Shard, attempt: int, carefu
 def read_batches(
     opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful
 ) -> Iterator[tuple[TableDone, Batch] | RowNext | Unreadable]:
-    """The shard's tables after the opened stages, in order, and what is to be told on the way."""
-    source = name_of(opened.planned.step.source)
-    for number, item, fraction in read_shard(opened, target, shard):
-        if isinstance(item, Unreadable):
-            yield item
-            continue
-        whole = opened.chain.admit(item, source, attempt)
-        rows = whole.kept
-        whole.kept = rows.slice(0, 0)
-        for part in careful_apply(opened.chain, rows, number, attempt, careful):
-            if isinstance(part, RowNext):
-                yield part
+    """The shard's tables after the opened stages, in order, and what is to be told on the way.
+
+    Several at a time where the stages can: then a worker that died may have died at any of those behind the last one
+    it told of, which are sent one after the other the next time.
+    """
+    if opened.ledger is not None:
+        opened.ledger.refresh(force=attempt > 1)
+    alone = 0 if careful.table is None else careful.table + opened.tables
+    ahead = Ahead(opened.tables)
+    try:
+        for number, item, fraction in read_shard(opened, target, shard):
+            if isinstance(item, Unreadable):
+                yield item
+            elif opened.tables == 1 or number < alone:
+                yield from _through(opened, item, number, fraction, attempt, careful)
             else:
-                whole = whole.join(part)
-        yield done(number, whole, fraction), whole
+                ahead.submit(opened, item, number, fraction, attempt, careful)
+                yield from ahead.ready()
+        yield from ahead.rest()
+    except WorkerBrokenError:
+        ahead.close(wait=False)  # the others will never end
+        raise
+    finally:
+        ahead.close()
+
+
+class Ahead:
+    """Tables that threads are at, up to `tables` at a time, and their results in order."""
+
+    def __init__(self, tables: int) -> None:
+        self._tables = tables
+        self._threads = ThreadPoolExecutor(tables, "table") if tables > 1 else None
+        self._waiting: deque[Future[list[tuple[TableDone, Batch] | RowNext]]] = deque()
+
+    def submit(self, *table: Any) -> None:
+        """A table as `_through` takes it."""
+        assert self._threads is not None
+        self._waiting.append(self._threads.submit(lambda: list(_through(*table))))
+
+    def ready(self) -> Iterator[tuple[TableDone, Batch] | RowNext]:
+        """Results that are there, until there is room for another table."""
+        while self._waiting:
+            if self._waiting[0].done():
+                yield from self._waiting.popleft().result()
+                continue
+            running = [future for future in self._waiting if not future.done()]
+            if len(running) < self._tables and len(self._waiting) < 2 * self._tables:
+                return
+            wait(running[:1] if len(self._waiting) >= 2 * self._tables else running, return_when=FIRST_COMPLETED)
+
+    def rest(self) -> Iterator[tuple[TableDone, Batch] | RowNext]:
+        while self._waiting:
+            yield from self._waiting.popleft().result()
+
+    def close(self, wait: bool = True) -> None:
+        if self._threads is not None:
+            self._threads.shutdown(wait=wait, cancel_futures=True)
+            self._threads = None
+
+
+def _through(
+    opened: Opened, table: pa.Table, number: int, fraction: float, attempt: int, careful: Careful
+) -> Iterator[tuple[TableDone, Batch] | RowNext]:
+    """A table of the source through the opened stages."""
+    whole = opened.chain.admit(table, name_of(opened.planned.step.source), attempt)
+    rows = whole.kept
+    whole.kept = rows.slice(0, 0)
+    for part in careful_apply(opened.chain, rows, number, attempt, careful):
+        if isinstance(part, RowNext):
+            yield part
+        else:
+            whole = whole.join(part)
+    yield done(number, whole, fraction), whole
 
 
 def careful_apply(

@@ -4,6 +4,8 @@ It holds nothing that another worker could not make again: losing one costs the 
 """
 
 import os
+import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +15,7 @@ from typing import Any
 from cluster.chain import Batch, Chain
 from cluster.commit import ShardWriter, Target
 from cluster.errors import HeadraceError, is_transient
+from cluster.ledger import Ledger, open_ledger
 from cluster.metrics import cpu_seconds
 from cluster.plan import PlannedStep
 from cluster.shards import Shard
@@ -30,7 +33,7 @@ from cluster.work import (
     source_of,
 )
 from schemas.manifest import Manifest
-from stages.stage import Unreadable, name_of
+from stages.stage import Unreadable, WorkerBrokenError, name_of
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,18 @@ class ShardEnd:
     cpu_seconds: float
 
 
+@dataclass(frozen=True)
+class Broken:
+    """The last words of a worker whose process is of no use any more: why."""
+
+    message: str
+
+
 class Worker:
-    """One process of a pool. `threads` is what native libraries may use, the cpus the worker was given."""
+    """One process of a pool. `threads` is what native libraries may use, the cpus the worker was given.
+
+    Ray calls `transform` in as many threads as its stages take tables at a time.
+    """
 
     def __init__(self, threads: int) -> None:
         for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"):
@@ -69,13 +82,17 @@ class Worker:
 
         pa.set_cpu_count(max(threads, 1))
         self._opened: tuple[str, Opened] | None = None
-        self._group: tuple[tuple[str, int], Chain] | None = None
+        self._group: tuple[tuple[str, int], Chain, Ledger | None] | None = None
+        self._opening = threading.Lock()
 
-    def ready(self, planned: PlannedStep | None = None) -> int:
-        """Process id, once the worker can work: with the stages of `planned` open, if it is given."""
+    def ready(self, planned: PlannedStep | None = None, group: int = 0) -> int:
+        """Process id, once the worker can work: with the stages of a group of `planned` open, if it is given."""
         if planned is not None:
             with suppress(Exception):  # the first shard opens them again, and tells what is wrong as any other failure
-                self._open(planned)
+                if group:
+                    self._open_group(planned, group)
+                else:
+                    self._open(planned)
         return os.getpid()
 
     def run_task(self, planned: PlannedStep, target: Target, task: Task) -> Failed | None:
@@ -88,10 +105,12 @@ class Worker:
 
     def run_shard(
         self, planned: PlannedStep, target: Target, shard: Shard, attempt: int, careful: Careful
-    ) -> Iterator[Report | Failed]:
+    ) -> Iterator[Report | Failed | Broken]:
         """A whole shard, for steps whose stages all share this worker."""
         try:
             yield from run_shard(self._open(planned), target, shard, attempt, careful)
+        except WorkerBrokenError as error:
+            yield from _end(error)
         except Exception as error:
             yield failed(error)
 
@@ -110,15 +129,22 @@ class Worker:
                     yield TableNote(report, batch.kept.nbytes)
                     yield batch
             yield ShardEnd(tuple(unreadable), cpu_seconds() - cpu)
+        except WorkerBrokenError as error:
+            yield from _end(error)
         except Exception as error:
             yield failed(error)
 
     def transform(
-        self, planned: PlannedStep, group: int, batch: Batch, number: int, attempt: int, careful: Careful
+        self, planned: PlannedStep, group: int, batch: Batch, number: int, attempt: int, careful: Careful, again: bool
     ) -> Iterator[Any]:
-        """A batch through a later group. Yields notes as `read` does, the last one's batch being the result."""
+        """A batch through a later group. Yields notes as `read` does, the last one's batch being the result.
+
+        `again`: another worker may have had it before, and been answered.
+        """
         try:
-            chain = self._open_group(planned, group)
+            chain, ledger = self._open_group(planned, group)
+            if ledger is not None:
+                ledger.refresh(force=again)
             for part in careful_apply(chain, batch.kept, number, attempt, careful):
                 if isinstance(part, RowNext):
                     yield part
@@ -126,21 +152,26 @@ class Worker:
                     batch = batch.join(part)
             yield TableNote(done(number, batch, 0.0), batch.kept.nbytes)
             yield batch
+        except WorkerBrokenError as error:
+            yield from _end(error)
         except Exception as error:
             yield failed(error)
 
-    def _open_group(self, planned: PlannedStep, group: int) -> Chain:
-        key = planned.fingerprint, group
-        if self._group is None or self._group[0] != key:
-            self._group = None
-            self._group = key, Chain(planned.groups[group].stages, planned.ask)
-        return self._group[1]
+    def _open_group(self, planned: PlannedStep, group: int) -> tuple[Chain, Ledger | None]:
+        key, stages = (planned.fingerprint, group), planned.groups[group].stages
+        with self._opening:
+            if self._group is None or self._group[0] != key:
+                self._group = None
+                ledger = open_ledger(stages, planned.ledger, planned.name)
+                self._group = key, Chain(stages, planned.ask, ledger), ledger
+            return self._group[1:]
 
     def _open(self, planned: PlannedStep) -> Opened:
-        if self._opened is None or self._opened[0] != planned.fingerprint:
-            self._opened = None  # lets go of the earlier step's models first
-            self._opened = planned.fingerprint, Opened(planned, planned.groups[0].stages)
-        return self._opened[1]
+        with self._opening:
+            if self._opened is None or self._opened[0] != planned.fingerprint:
+                self._opened = None  # lets go of the earlier step's models first
+                self._opened = planned.fingerprint, Opened(planned, planned.groups[0].stages)
+            return self._opened[1]
 
 
 class Sink:
@@ -181,6 +212,13 @@ class Sink:
         writer = self._writers.pop(shard.name, None)
         if writer is not None:
             writer.abandon(InterruptedError("begun again"))
+
+
+def _end(error: WorkerBrokenError) -> Iterator[Broken]:
+    """Tell the driver why, and end the process once it has heard it: only a new one helps."""
+    print(f"worker {os.getpid()} ends: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the log of a worker
+    yield Broken(f"{type(error).__name__}: {error}")
+    os._exit(1)
 
 
 def failed(error: Exception) -> Failed:

@@ -2,6 +2,8 @@
 
 import argparse
 
+from pipelines.model_commands import add_commands
+
 RUN_EPILOG = """examples:
   headrace run web --input crawl.warc.gz --output out
   headrace run web --input s3://commoncrawl/crawl-data/.../warc/ --output s3://bucket/web --runner ray
@@ -31,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="what would run; starts nothing")
     _recipe(plan, output=False)
     plan.add_argument("--sample", type=int, metavar="N", help="run N shards and extrapolate cost, time and size")
+    plan.add_argument("--ledger", metavar="URL", help="keep what models answer to the sample for the run itself")
     plan.add_argument("--workers", type=int, metavar="N", help="workers to reckon with (default 1)")
     plan.add_argument("--json", action="store_true", help="print one JSON object")
     for name, what in (
@@ -54,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     audit.add_argument("--seed", type=int, default=0, metavar="S", help="which are drawn and copied (default 0)")
     audit.add_argument("--set", action="append", default=[], metavar="STAGE.SETTING=VALUE", help="change a setting")
     audit.add_argument("--json", action="store_true", help="print one JSON object")
+    add_commands(commands)
     commands.add_parser("recipes", help="the recipes: their steps and stages")
     stages = commands.add_parser("stages", help="the stages: settings, defaults and where they come from")
     stages.add_argument("name", nargs="?", help="one stage, in full")
@@ -84,6 +88,9 @@ def _execution(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--memory", metavar="SIZE", help="what a process of a dedup may take, such as 4GB (default 2GiB)"
+    )
+    command.add_argument(
+        "--ledger", metavar="URL", help="where models' answers are kept, for several runs (default OUTPUT/ledger)"
     )
     command.add_argument("--max-dead", type=float, metavar="FRACTION", help="dead rows allowed (default 0.001)")
     command.add_argument(

@@ -13,6 +13,7 @@ from cluster.plan import Plan, make_plan
 from cluster.run import Options, Runner, run
 from cluster.shards import list_inputs
 from cluster.storage import Folder
+from pipelines import model_commands
 from pipelines.arguments import parser
 from pipelines.config import bytes_of, configure, parse_sets, read_config
 from pipelines.funnel import funnel
@@ -49,6 +50,7 @@ def run_command(arguments: argparse.Namespace) -> int:
         removed_text=options["removed_text"],
         memory=bytes_of(options["memory"]),
         quiet=options["json"],
+        ledger=options["ledger"],
     )
     try:
         result = run(plan, options["output"], runner_of(options), carried_out)
@@ -112,7 +114,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     plan = plan_of(options)
     found = describe(plan)
     if arguments.sample is not None:
-        found["estimate"] = estimate(plan, arguments.sample, options["workers"] or 1)
+        found["estimate"] = estimate(plan, arguments.sample, options["workers"] or 1, options["ledger"])
     if arguments.json:
         print(json.dumps(found))
     else:
@@ -203,11 +205,12 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "audit": audit_command,
     "recipes": recipes_command,
     "stages": stages_command,
+    **model_commands.COMMANDS,
 }
 
 DEFAULTS: dict[str, Any] = {
     "input": [], "output": None, "set": {}, "runner": "local", "workers": None, "address": None,
-    "fresh": False, "max_dead": 0.001, "memory": "2GiB", "removed_text": True, "json": False,
+    "fresh": False, "max_dead": 0.001, "memory": "2GiB", "ledger": None, "removed_text": True, "json": False,
 }  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from schemas.check import nearest
 from stages.stage import name_of
 
 KEYS = (
-    "input", "output", "set", "runner", "workers", "address", "fresh", "max_dead", "memory", "removed_text", "json",
+    "input", "output", "set", "runner", "workers", "address", "fresh", "max_dead", "memory", "ledger",
+    "removed_text", "json",
 )  # fmt: skip
 UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
@@ -36,7 +37,8 @@ def read_config(path: str) -> dict[str, Any]:
     faults = unknown_keys(data, KEYS, path)
     kinds: dict[str, tuple[type, ...]] = {
         "input": (str, list), "output": (str,), "set": (dict,), "runner": (str,), "workers": (int,), "address": (str,),
-        "fresh": (bool,), "max_dead": (int, float), "memory": (str, int), "removed_text": (bool,), "json": (bool,),
+        "fresh": (bool,), "max_dead": (int, float), "memory": (str, int), "ledger": (str,), "removed_text": (bool,),
+        "json": (bool,),
     }  # fmt: skip
     for key, kind in kinds.items():
         if key in data and (not isinstance(data[key], kind) or (isinstance(data[key], bool) and bool not in kind)):

@@ -9,13 +9,15 @@ from typing import Any
 from cluster.chain import add_costs
 from cluster.commit import read_manifests
 from cluster.local import LocalRunner
-from cluster.plan import Plan, columns_of
+from cluster.plan import Plan, PlannedStep, columns_of
 from cluster.progress import duration
 from cluster.run import Options, run
 from cluster.storage import Folder
 from pipelines.order import propose, rank
+from pipelines.usage import Usage, usage_of
+from schemas import columns as c
 from schemas.manifest import Manifest, StageCost
-from stages.stage import name_of, settings_of
+from stages.stage import execution_of, name_of, settings_of
 
 MIN_SAVING = 0.01  # of the CPU time; less is not worth another order
 # Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond the table the normal distribution's.
@@ -32,7 +34,9 @@ def describe(plan: Plan) -> dict[str, Any]:
                 "name": step.name,
                 "reads": step.after or name_of(step.source),
                 "shuffle": name_of(step.shuffle) if step.shuffle else None,
-                "stages": [{"stage": name_of(part), "settings": settings_of(part)} for part in step.parts],
+                "stages": [
+                    {"stage": name_of(part), "settings": settings_of(part) | execution_of(part)} for part in step.parts
+                ],
                 "workers": [
                     {"stages": [name_of(stage) for stage in group.stages], **dataclasses.asdict(group.resources)}
                     for group in planned.groups
@@ -50,17 +54,22 @@ def describe(plan: Plan) -> dict[str, Any]:
     }
 
 
-def estimate(plan: Plan, sample: int, workers: int) -> dict[str, Any]:
+def estimate(plan: Plan, sample: int, workers: int, ledger: str | None = None) -> dict[str, Any]:
     """Run `sample` shards, evenly spread over the input, in a temporary folder, and extrapolate by input bytes.
+
+    With a `ledger` what models answer is kept for the run itself; without one it is paid for again.
 
     Intervals are 95 %, from the spread between shards; with one shard of several there is none to give.
     """
     every = max(len(plan.shards) // sample, 1)
     chosen = plan.shards[::every][:sample]
+    share = sum(shard.bytes for shard in chosen) / max(sum(shard.bytes for shard in plan.shards), 1)
     with tempfile.TemporaryDirectory(prefix="headrace-plan-") as folder:
-        part = dataclasses.replace(plan, shards=chosen)
-        result = run(part, folder, LocalRunner(), Options(max_dead=1.0, quiet=True))
+        steps = tuple(_scaled(planned, share) for planned in plan.steps)
+        part = dataclasses.replace(plan, shards=chosen, steps=steps)
+        result = run(part, folder, LocalRunner(), Options(max_dead=1.0, quiet=True, ledger=ledger))
         by_step = {step.name: read_manifests(Folder(f"{folder}/{step.name}")) for step in plan.steps}
+        asked = {step.name: _asked(Folder(f"{folder}/{step.name}"), step, by_step[step.name]) for step in plan.steps}
     sizes = {shard.name: shard.bytes for shard in chosen}
     total = sum(shard.bytes for shard in plan.shards)
     cpu = {name: sum(m[name].cpu_seconds for m in by_step.values() if name in m) for name in sizes}
@@ -77,8 +86,32 @@ def estimate(plan: Plan, sample: int, workers: int) -> dict[str, Any]:
         "wall_seconds": [None if v is None else v / workers for v in cpu_total],
         "output_bytes": _extrapolate(written, sizes, total, whole),
         "stages": {step: _as_data(costs) for step, costs in costs_by_step.items()},
+        "models": {
+            step: {
+                field: _extrapolate({name: getattr(u, field) for name, u in by_shard.items()}, sizes, total, whole)
+                for field in Usage._fields
+            }
+            for step, by_shard in asked.items()
+            if any(usage.calls for usage in by_shard.values())
+        },
         "orders": _orders(plan, costs_by_step, sum(cpu.values())),
     }
+
+
+def _scaled(planned: PlannedStep, share: float) -> PlannedStep:
+    """`planned` over a sample: a shuffle that deals out a budget has only this share of it."""
+    scale = getattr(planned.step.shuffle, "scaled", None)
+    if scale is None:
+        return planned
+    return dataclasses.replace(planned, step=dataclasses.replace(planned.step, shuffle=scale(share)))
+
+
+def _asked(folder: Folder, planned: PlannedStep, manifests: dict[str, Manifest]) -> dict[str, Usage]:
+    """What the step's models were asked, by shard."""
+    stages = {name_of(stage) for stage in planned.step.stages}
+    if c.ANSWERS.name not in planned.schema.names:
+        return {}
+    return {name: usage_of(folder, manifest, stages) for name, manifest in manifests.items()}
 
 
 def as_text(found: dict[str, Any]) -> str:
@@ -117,6 +150,11 @@ def _estimate_text(e: dict[str, Any]) -> list[str]:
     if e.get("orders"):
         lines.append("  (by CPU a row dropped, as if stages dropped the same shares in any order; the recipe's stays)")
     lines.append("the whole input, with 95 % interval:")
+    for step, usage in e.get("models", {}).items():
+        lines.append(f"  {step}: calls  " + _interval(usage["calls"], "{:,.0f}".format))
+        lines.append(f"  {step}: tokens " + _interval(usage["prompt_tokens"], "{:,.0f} in".format))
+        lines.append(f"  {step}:        " + _interval(usage["completion_tokens"], "{:,.0f} out".format))
+        lines.append(f"  {step}: cost   " + _interval(usage["cost"], "{:,.2f}".format))
     lines.append("  CPU   " + _interval(e["cpu_seconds"], duration))
     lines.append("  wall  " + _interval(e["wall_seconds"], duration))
     lines.append("  output " + _interval(e["output_bytes"], _size))

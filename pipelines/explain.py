@@ -1,4 +1,4 @@
-"""Where a row came from, every stage's verdict on it, every edit, and what it duplicates."""
+"""Where a row came from, every stage's verdict on it, what models said, every edit, and what it duplicates."""
 
 import json
 from typing import Any
@@ -12,7 +12,11 @@ from cluster.storage import Folder
 from pipelines.status import steps_in_order
 
 SHOWN_CHARS = 500
+SHOWN_OUTPUT = 300  # code points of what a model wrote
 SHOWN_ROWS = 20  # others of its cluster
+SHOWN = (  # by their own lines; all others as columns
+    "url", "date", "dump", "source", "id", "text", "edits", "answers", "drop_stage", "drop_reason", "stage", "error",
+)  # fmt: skip
 CLUSTER = ("id", "url", "duplicate_of", "cluster_id", "jaccard_score", "similarity")
 
 
@@ -50,10 +54,12 @@ def as_text(found: dict[str, Any]) -> str:
     for step in found["steps"]:
         lines.append(f"step {step['step']}: {step['outcome']}  ({step['file']})")
         lines += [f"  {stage:<20} {verdict}" for stage, verdict in step["verdicts"].items()]
+        for answer in step["answers"]:
+            lines += _answer_text(answer)
         for edit in step["edits"]:
+            rule = "; ".join(edit["rule"].split("\n"))
             lines.append(
-                f"  edit by {edit['stage']}, {edit['rule']}: {edit['n_chars_before']:,} -> "
-                f"{edit['n_chars_after']:,} characters"
+                f"  edit by {edit['stage']}, {rule}: {edit['n_chars_before']:,} -> {edit['n_chars_after']:,} characters"
             )
         lines += [f"  {name} = {value}" for name, value in step["columns"].items()]
         if step.get("error"):
@@ -104,7 +110,8 @@ def _verdicts(step: dict[str, Any], place: str, row: dict[str, Any]) -> dict[str
         "removed": f"dropped by {stopped}: {row.get('drop_reason')}",
         "dead": f"died in {stopped}",
     }
-    shown = ("url", "date", "dump", "source", "id", "text", "edits", "drop_stage", "drop_reason", "stage", "error")
+    told = {name: _list_of(row, name, key) for name, key in (("answers", "prompt_hash"), ("edits", "rule"))}
+    shown = tuple(name for name in SHOWN if told.get(name, []) is not None)  # else it is a column of the user's
     columns = {
         name: value.hex() if isinstance(value, bytes) else value
         for name, value in row.items()
@@ -113,11 +120,34 @@ def _verdicts(step: dict[str, Any], place: str, row: dict[str, Any]) -> dict[str
     return {
         "outcome": outcome[part],
         "verdicts": verdicts,
-        "edits": row.get("edits") or [],
+        "answers": told["answers"] or [],
+        "edits": told["edits"] or [],
         "columns": columns,
         "text": (row.get("text") or "")[:SHOWN_CHARS],
         "error": row.get("traceback") or row.get("error") if part == "dead" else None,
     }
+
+
+def _list_of(row: dict[str, Any], name: str, key: str) -> list[dict[str, Any]] | None:
+    """The column `name` of a row, if it is a list of what has `key`."""
+    value = row.get(name) or []
+    fits = isinstance(value, list) and all(isinstance(item, dict) and key in item for item in value)
+    return value if fits else None
+
+
+def _answer_text(answer: dict[str, Any]) -> list[str]:
+    """What a model was asked for a row, what it took, and what it wrote: a program, or the beginning of a text."""
+    calls = f"{answer['calls']:,} call{'' if answer['calls'] == 1 else 's'}"
+    tokens = f"{answer['prompt_tokens']:,} tokens in, {answer['completion_tokens']:,} out"
+    faults = f", {answer['errors']:,} fault{'' if answer['errors'] == 1 else 's'}" if answer["errors"] else ""
+    lines = [
+        f"  {answer['stage']} asked {answer['model']}: {answer['decision']}{faults}",
+        f"    {calls}, {answer['from_ledger']:,} from the ledger; {tokens}; {answer['seconds']:.1f} s, "
+        f"${answer['cost']:.4f}; prompt {answer['prompt_hash']}",
+    ]
+    output = (answer["output"] or "").strip()
+    more = " ..." if len(output) > SHOWN_OUTPUT else ""
+    return lines + ([f"    {line}" for line in (output[:SHOWN_OUTPUT] + more).split("\n")] if output else [])
 
 
 def _cluster(folder: Folder, step: str, row: dict[str, Any]) -> dict[str, Any]:

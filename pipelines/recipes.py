@@ -33,6 +33,11 @@ RECIPES = {
     "dedup-lines": "pipelines.dedup_lines:dedup_lines",
     "dedup-substring": "pipelines.dedup_substring:dedup_substring",
     "dedup-semantic": "pipelines.dedup_semantic:dedup_semantic",
+    "refine": "pipelines.refine:refine",
+    "rate": "pipelines.rate:rate",
+    "embed": "pipelines.embed:embed",
+    "entigraph": "pipelines.entigraph:entigraph",
+    "rephrase": "pipelines.rephrase:rephrase",
 }
 KINDS: dict[str, Any] = {"stage": Stage, "source": Source, "shuffle": Shuffle}
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from cluster.chain import Chain
 from cluster.commit import ShardWriter, Target, committed_files, discard, read_manifests
 from cluster.errors import ConfigError
+from cluster.ledger import Ledger, open_ledger
 from cluster.metrics import cpu_seconds
 from cluster.recall import here
 from cluster.recipe import restore
@@ -82,15 +83,18 @@ def _lacks_rows(folder: Folder, upstream: Folder) -> bool:
 def _replay_step(folder: Folder, name: str) -> dict[str, Any]:
     step = json.loads(folder.get(f"{name}/step.json"))
     target = Target(f"{folder.url}/{name}", step.get("removed_text", True))
-    stages: tuple[Stage, ...] = tuple(restore(identity) for identity in step["identity"]["stages"])
+    stages = _stages(step)
     ask = here(stages, target)
+    ledger = open_ledger(stages, step.get("ledger"), name)
     before, after = 0, Counts()
     manifests = read_manifests(target.folder)
     for path in list(committed_files(target.folder, "dead")):
         shard = path.removeprefix("dead/").removesuffix(".parquet")
-        rows, replayed = _replay_shard(target, manifests[shard], path, stages, ask)
+        rows, replayed = _replay_shard(target, manifests[shard], path, stages, ask, ledger)
         before += rows
         after += replayed.counts
+    if ledger is not None:
+        ledger.close()
     return {
         "step": name,
         "dead_before": before,
@@ -100,8 +104,17 @@ def _replay_step(folder: Folder, name: str) -> dict[str, Any]:
     }
 
 
+def _stages(step: dict[str, Any]) -> tuple[Stage, ...]:
+    """The stages of a step as they were, engines included: those are no part of a stage's identity."""
+    execution: dict[str, dict[str, Any]] = step.get("execution", {})
+    identities = step["identity"]["stages"]
+    names = [identity["stage"].rpartition(".")[2] for identity in identities]
+    keys = [name if (n := names[: at + 1].count(name)) == 1 else f"{name} ({n})" for at, name in enumerate(names)]
+    return tuple(restore(identity, execution.get(key)) for identity, key in zip(identities, keys, strict=True))
+
+
 def _replay_shard(
-    target: Target, manifest: Manifest, path: str, stages: tuple[Stage, ...], ask: Ask | None
+    target: Target, manifest: Manifest, path: str, stages: tuple[Stage, ...], ask: Ask | None, ledger: Ledger | None
 ) -> tuple[int, Manifest]:
     """The dead rows of one shard, each from the stage it died in; (how many, the manifest of what came of them)."""
     with target.folder.open(path) as file:
@@ -115,7 +128,7 @@ def _replay_shard(
     for stage in dict.fromkeys(dead.column(c.DEAD_STAGE.name).to_pylist()):
         rows = dead.filter(pc.equal(dead.column(c.DEAD_STAGE.name), stage))
         attempt = pc.max(rows.column(c.ATTEMPT.name)).as_py() + 1
-        chain = Chain(stages[names.index(stage) :] if stage in names else stages, ask)
+        chain = Chain(stages[names.index(stage) :] if stage in names else stages, ask, ledger)
         writer.add(chain.apply(rows.select(schema.names), attempt))
     source = {**manifest.source, "replays": manifest.shard}
     replayed = writer.commit(

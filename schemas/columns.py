@@ -31,6 +31,10 @@ ANSWER = pa.struct(
         pa.field("cost", pa.float64(), nullable=False),  # by the engine's price table; of calls that were paid now
     ]
 )
+PAIR = pa.struct(
+    [pa.field("question", pa.large_string(), nullable=False), pa.field("answer", pa.large_string(), nullable=False)]
+)
+MIN_K_SHARE = pa.struct([pa.field("share", pa.float64(), nullable=False), pa.field("score", pa.float32())])
 REPEAT = pa.struct([pa.field("start", pa.int64()), pa.field("end", pa.int64()), pa.field("of", pa.string())])
 
 CONTAMINATION = pa.struct(
@@ -141,7 +145,48 @@ CONTAMINATED_BY = column(
 MODEL = column("model", pa.string(), "model that wrote or changed the row")
 PROMPT_HASH = column("prompt_hash", pa.string(), "hash of the prompt file and its version")
 ANSWERS = column("answers", pa.list_(ANSWER), "what models said of the row: one a stage, with its tokens and its cost")
+PARENT_TEXT = column(
+    "parent_text", pa.dictionary(pa.int32(), TEXT), "text of the document the row was made from", transient=True
+)
+ENTITIES = column("entities", pa.list_(pa.string()), "names in the document; of a synthetic row, those it relates")
+SUMMARY = column("summary", TEXT, "what a model says the document tells")
+ENTITY_COVERAGE = column("entity_coverage", pa.float32(), "of the row's entities, those its text has", unit="0 to 1")
+NOVEL_ENTITY_RATE = column(
+    "novel_entity_rate", pa.float32(), "of the names in the text, those its document lacks", unit="0 to 1"
+)
+NOVEL_NUMBER_RATE = column(
+    "novel_number_rate", pa.float32(), "of the numbers in the text, those its document lacks", unit="0 to 1"
+)
+QUOTA = column("quota", pa.int64(), "how many relations of the document the budget pays for", unit="calls")
+PAIRS = column("pairs", pa.list_(PAIR), "questions on text and their answers, as a model wrote them")
+CHAIN = column("chain", pa.string(), "id of the first of the rows whose pairs were written in sight of one another")
+VARIANT = column("variant", pa.string(), "how text was made from its parent's, such as multi3 fullname permute1")
+ORDER = column("order", pa.uint64(), "hash of seed and id: rows sorted by it are in a global random order")
 EMBEDDING = column("embedding", pa.list_(pa.float32()), "vector of length 1 that stands for the text")
+
+# What raters say of the text. Scores are not thresholds: a stage that drops by a score leaves it there.
+EDU_SCORE = column("edu_score", pa.float32(), "educational value by FineWeb-Edu's classifier", unit="0 to 5, about")
+EDU_INT_SCORE = column("edu_int_score", pa.int32(), "edu_score, rounded and cut off", unit="0 to 5")
+WRITING_STYLE = column("writing_style_score", pa.float32(), "quality of the writing by QuRater", unit="logit")
+REQUIRED_EXPERTISE = column("required_expertise_score", pa.float32(), "expertise it takes by QuRater", unit="logit")
+FACTS_AND_TRIVIA = column("facts_and_trivia_score", pa.float32(), "facts and trivia in it by QuRater", unit="logit")
+EDUCATIONAL_VALUE = column("educational_value_score", pa.float32(), "educational value by QuRater", unit="logit")
+NLL = column("nll", pa.float32(), "mean negative log-likelihood of the text's tokens by a model", unit="nats a token")
+PERPLEXITY = column("perplexity", pa.float32(), "e to the nll", unit="1 and more")
+MIN_K_SCORE = column(
+    "min_k_score", pa.float32(), "mean negative log-likelihood of the least likely share of tokens", unit="nats a token"
+)
+MIN_K = column("min_k", pa.list_(MIN_K_SHARE), "min_k_score by the share of tokens; null where that is no token")
+UNSAFE_SCORE = column("unsafe_score", pa.float32(), "probability of a classifier's unwanted labels", unit="0 to 1")
+UNSAFE_LABEL = column("unsafe_label", pa.string(), "the most probable of the unwanted labels")
+SAFETY = column("safety", pa.string(), "verdict of a guard model: safe, unsafe or undecided")
+UNSAFE_CATEGORIES = column("unsafe_categories", pa.list_(pa.string()), "what a guard model found, such as S1")
+FASTTEXT_LABEL = column("fasttext_label", pa.string(), "most probable label by a fastText classifier")
+FASTTEXT_SCORE = column("fasttext_score", pa.float32(), "probability of the label that was asked for", unit="0 to 1")
+CONFIDENCE = column("confidence_score", pa.float32(), "confidence that the answer in the row is right", unit="0 to 1")
+SELECTION_SCORE = column(
+    "selection_score", pa.float32(), "score over temperature with noise, by which rows are selected", unit="any number"
+)
 
 ALL: dict[str, pa.Field] = {
     field.name: field
@@ -150,6 +195,11 @@ ALL: dict[str, pa.Field] = {
         LANG_SCORE, N_CHARS, N_WORDS, N_TOKENS, CONTENT_HASH, DROP_STAGE, DROP_REASON, EDITS, PARENTS, META,
         DEAD_STAGE, DEAD_ERROR, TRACEBACK, ATTEMPT, DUPLICATE_OF, CLUSTER_ID, CLUSTER_SIZE, SIGNATURE, BANDS,
         COMPONENT, COMPONENT_SIZE, KNOWN, BAND_HASH, JACCARD, CONTAMINATED_BY, MODEL,
-        PROMPT_HASH, ANSWERS, EMBEDDING, URL_HASH, REPEATED_LINES, REPEATS, CENTROID, CENTROID_SIMILARITY, SIMILARITY,
+        PROMPT_HASH, ANSWERS, PARENT_TEXT, ENTITIES, SUMMARY, QUOTA,
+        ENTITY_COVERAGE, NOVEL_ENTITY_RATE, NOVEL_NUMBER_RATE, PAIRS, CHAIN, VARIANT, ORDER, EMBEDDING,
+        URL_HASH, REPEATED_LINES, REPEATS, CENTROID, CENTROID_SIMILARITY, SIMILARITY,
+        EDU_SCORE, EDU_INT_SCORE, WRITING_STYLE, REQUIRED_EXPERTISE, FACTS_AND_TRIVIA, EDUCATIONAL_VALUE, NLL,
+        PERPLEXITY, MIN_K_SCORE, MIN_K, UNSAFE_SCORE, UNSAFE_LABEL, SAFETY, UNSAFE_CATEGORIES, FASTTEXT_LABEL,
+        FASTTEXT_SCORE, CONFIDENCE, SELECTION_SCORE,
     )
 }  # fmt: skip

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
@@ -12,7 +12,21 @@ import pyarrow.compute as pc
 
 from schemas import columns as c
 from stages.ids import id_of, source_of
-from stages.stage import Piece, Read, Resources, Rows, Transform, Unreadable, set_columns
+from stages.models.ask import account, append_answers, open_asker
+from stages.models.engine import Failure, Prompt, Request, Sampling
+from stages.models.ledger import Ledger
+from stages.models.spec import parse
+from stages.stage import (
+    EXECUTION,
+    Piece,
+    Read,
+    Resources,
+    Rows,
+    Transform,
+    Unreadable,
+    WorkerBrokenError,
+    set_columns,
+)
 
 LINES = pa.schema([c.ID, c.SOURCE, c.BODY, c.DROP_REASON])
 
@@ -177,3 +191,65 @@ class OnGpu:
             table,
             text=pc.binary_join_element_wise(table.column("text"), pa.scalar(self.mark, c.TEXT), pa.scalar("", c.TEXT)),
         )
+
+
+@dataclass(frozen=True)
+class Asks:
+    """Text becomes what the model of `engine` says to it. A request that fails is that row's error."""
+
+    engine: str = field(default="openai:http://127.0.0.1:9/v1#model", metadata=EXECUTION)
+    reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
+    adds: ClassVar[pa.Schema] = pa.schema([c.BODY, c.ANSWERS, c.ERROR])
+    rows: ClassVar[Rows] = "same"
+
+    @property
+    def resources(self) -> Resources:
+        return parse(self.engine, "Asks").resources
+
+    def open(self) -> Transform:
+        return self.open_with_ledger(None)
+
+    def open_with_ledger(self, ledger: Ledger | None) -> Transform:
+        spec = parse(self.engine, "Asks")
+        asker = open_asker(spec, spec.model_id, ledger)
+
+        def apply(table: pa.Table) -> pa.Table:
+            prompts = table.column("text").to_pylist()
+            answers = asker.ask([Request(Prompt(text=text), Sampling(max_tokens=20)) for text in prompts])
+            failed = [a.error if isinstance(a, Failure) else None for a in answers]
+            entries = [
+                None if isinstance(a, Failure) else account(asker, "Asks", "0" * 16, [a], "said") for a in answers
+            ]
+            said = [text if isinstance(a, Failure) else a.text for a, text in zip(answers, prompts, strict=True)]
+            table = append_answers(table, entries)
+            return set_columns(table, text=pa.array(said, c.TEXT), error=pa.array(failed, c.TEXT))
+
+        return apply
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """Its engine is dead for good once a text contains `word` (unless the file `once` is there already)."""
+
+    word: str
+    once: str | None = None
+    gpus: float = 0.0
+    tables: int = 1
+    reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
+    adds: ClassVar[pa.Schema] = pa.schema([])
+    rows: ClassVar[Rows] = "same"
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(gpus=self.gpus, memory_gb=0.5, tables=self.tables)
+
+    def open(self) -> Transform:
+        def apply(table: pa.Table) -> pa.Table:
+            hit = any(self.word in text for text in table.column("text").to_pylist())
+            if hit and not (self.once and Path(self.once).exists()):
+                if self.once:
+                    Path(self.once).touch()
+                raise WorkerBrokenError(f"the device is dead of {self.word!r}")
+            return table
+
+        return apply

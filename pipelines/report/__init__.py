@@ -5,6 +5,7 @@ sample    what is read of the rows: small columns within a budget, texts of a fe
 figures   languages, lengths, sites, edits, deaths, counted in the sample
 duplicates     clusters, sites, scores and pairs of a step that drops duplicates; a section of its own
 difference     two texts side by side
+refinement     what models decided, took and cost, and texts before and after them; a section of its own
 contamination   test items of benchmarks that a step found, counted over all rows; a section of its own
 charts    numbers and shapes as text and inline SVG
 page.html, page.css   the page; every value from the data is escaped by the template engine
@@ -20,6 +21,7 @@ from pipelines.report.account import Account, read_account
 from pipelines.report.contamination import Contamination, write_contamination
 from pipelines.report.duplicates import Duplicates, read_duplicates
 from pipelines.report.figures import Figures, draw
+from pipelines.report.refinement import Refinement, read_refinement
 from pipelines.report.sample import read_sample
 
 NAME = "report.html"
@@ -31,7 +33,9 @@ def write_report(output: str) -> str:
     account = read_account(folder)
     contamination = write_contamination(folder, account)
     duplicates = read_duplicates(folder, account)
-    folder.put(NAME, page(account, draw(read_sample(folder, account)), contamination, duplicates).encode())
+    refinement = read_refinement(folder, account)
+    figures = draw(read_sample(folder, account))
+    folder.put(NAME, page(account, figures, contamination, duplicates, refinement).encode())
     return f"{output.rstrip('/')}/{NAME}"
 
 
@@ -40,6 +44,7 @@ def page(
     figures: Figures,
     contamination: Contamination | None = None,
     duplicates: tuple[Duplicates, ...] = (),
+    refinement: tuple[Refinement, ...] = (),
 ) -> str:
     """The page as text."""
     environment = Environment(
@@ -52,4 +57,6 @@ def page(
     environment.filters |= charts.FILTERS
     environment.globals |= charts.SHAPES
     template = environment.get_template("page.html")
-    return template.render(run=account, figures=figures, contamination=contamination, duplicates=duplicates)
+    return template.render(
+        run=account, figures=figures, contamination=contamination, duplicates=duplicates, refinement=refinement
+    )

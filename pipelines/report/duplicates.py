@@ -5,18 +5,16 @@ Small columns are read within the budgets of sample.py, texts of a few pairs: on
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cluster.storage import Folder
 from pipelines.report.account import Account, StepLine
 from pipelines.report.difference import Part, difference
 from pipelines.report.figures import HOST
-from pipelines.report.sample import MAX_FILES, MAX_ROWS, list_files, within
+from pipelines.report.sample import MAX_FILES, MAX_ROWS, list_files, texts_of, within
 from schemas import columns
 from schemas.check import conform
 
@@ -217,28 +215,10 @@ def _pairs(folder: Folder, kept: pl.DataFrame, removed: pl.DataFrame) -> tuple[P
     for path in sorted({row[name] for row in chosen for name in ("path", "its_path")}):
         wanted = {row["id"] for row in chosen if row["path"] == path}
         wanted |= {row["duplicate_of"] for row in chosen if row["its_path"] == path}
-        texts |= {(path, id_): text for id_, text in _texts(folder, path, wanted).items()}
+        texts |= {(path, id_): text for id_, text in texts_of(folder, path, wanted).items()}
     found = []
     for row in chosen:
         ours, theirs = texts.get((row["its_path"], row["duplicate_of"])), texts.get((row["path"], row["id"]))
         left, right = difference(ours, theirs) if ours is not None and theirs is not None else ((), ())
         found.append(Pair(row["its_url"] or row["duplicate_of"], row["url"] or row["id"], row["score"], left, right))
     return tuple(found)
-
-
-def _texts(folder: Folder, path: str, wanted: set[str]) -> dict[str, str]:
-    """Texts of the rows `wanted` of a file: ids first, then the row groups that have one."""
-    found: dict[str, str] = {}
-    with folder.open(path) as file:
-        parquet = pq.ParquetFile(file)
-        if "text" not in parquet.schema_arrow.names:
-            return {}
-        for group in range(parquet.num_row_groups):
-            ids = parquet.read_row_group(group, columns=["id"]).column("id")
-            here = pc.indices_nonzero(pc.is_in(ids, pa.array(sorted(wanted), ids.type)))
-            if len(here):
-                rows: Any = parquet.read_row_group(group, columns=["text"]).take(here).column("text").to_pylist()
-                for id_, text in zip(ids.take(here).to_pylist(), rows, strict=True):
-                    if text is not None:
-                        found.setdefault(id_, text)
-    return found

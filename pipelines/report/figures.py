@@ -125,6 +125,8 @@ def _sites(kept: pl.DataFrame, removed: pl.DataFrame) -> list[Site]:
 
 def _edits(kept: pl.DataFrame) -> list[Edit]:
     each = kept.select("edits").explode("edits").drop_nulls().unnest("edits")
+    program = pl.col("rule").str.contains(r"\(")  # of a refiner: nearly every row has one of its own
+    each = each.with_columns(rule=pl.when(program).then(pl.lit("program")).otherwise("rule"))
     rules = each.group_by("stage", "rule").agg(
         pl.len().alias("rows"), pl.col("n_chars_before").sum(), pl.col("n_chars_after").sum()
     )

@@ -94,6 +94,24 @@ def within(files: list[tuple[str, int]], max_rows: int, max_files: int) -> list[
     return [path for path, _ in files[::every]]
 
 
+def texts_of(folder: Folder, path: str, wanted: set[str]) -> dict[str, str]:
+    """Texts of the rows `wanted` of a file: ids first, then the row groups that have one."""
+    found: dict[str, str] = {}
+    with folder.open(path) as file:
+        parquet = pq.ParquetFile(file)
+        if "text" not in parquet.schema_arrow.names:
+            return {}
+        for group in range(parquet.num_row_groups):
+            ids = parquet.read_row_group(group, columns=["id"]).column("id")
+            here = pc.indices_nonzero(pc.is_in(ids, pa.array(sorted(wanted), ids.type)))
+            if len(here):
+                rows = parquet.read_row_group(group, columns=["text"]).take(here).column("text").to_pylist()
+                for id_, text in zip(ids.take(here).to_pylist(), rows, strict=True):
+                    if text is not None:
+                        found.setdefault(id_, text)
+    return found
+
+
 def _rows(folder: Folder, steps: tuple[StepLine, ...], part: str, names: tuple[str, ...]) -> Rows:
     files = [file for step in steps for file in list_files(step, part)]
     chosen = within(files, MAX_ROWS, MAX_FILES)
@@ -103,10 +121,11 @@ def _rows(folder: Folder, steps: tuple[StepLine, ...], part: str, names: tuple[s
 
 
 def _read(folder: Folder, path: str, schema: pa.Schema) -> pl.DataFrame:
-    """The columns of `schema`; those that the file does not have are null."""
+    """The columns of `schema`; those that the file does not have, or has of another type, are null."""
     with folder.open(path) as file:
         parquet = pq.ParquetFile(file)
-        there = [name for name in schema.names if name in parquet.schema_arrow.names]
+        types = {field.name: field.type for field in parquet.schema_arrow}
+        there = [field.name for field in schema if types.get(field.name) == field.type]
         return _frame(conform(parquet.read(columns=there), schema))
 
 

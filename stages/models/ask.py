@@ -1,8 +1,8 @@
 """Requests through the ledger to the engine, and the account of what was asked for each row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 import pyarrow as pa
 
@@ -23,23 +23,51 @@ class Asker:
     ledger: Ledger = field(default_factory=Forgetful)
 
     def ask(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        """The answer of each request, in their order. Equal requests are asked once; failures are not remembered."""
+        """The answer of each request, in their order. Equal requests are asked once; failures are not remembered.
+
+        `requests` may make what it holds when it is asked for it (`Made`): then a document that fans out to thousands
+        of prompts is never in memory so many times.
+        """
         keys = [key_of(self.model, request) for request in requests]
-        known = {key: unpack(value) for key, value in self.ledger.find(list(dict.fromkeys(keys))).items()}
-        wanted: dict[bytes, Request] = {}
-        for key, request in zip(keys, requests, strict=True):
-            if key not in known:
-                wanted.setdefault(key, request)
-        results: dict[bytes, Answer | Failure] = dict(known)
+        found = self.ledger.find(list(dict.fromkeys(keys)))
+        results: dict[bytes, Answer | Failure] = {key: unpack(value) for key, value in found.items()}
+        wanted: dict[bytes, int] = {}
+        for number, key in enumerate(keys):
+            if key not in results:
+                wanted.setdefault(key, number)
         order = list(wanted)
+        places = list(wanted.values())
         try:
-            for number, result in self.engine.generate(list(wanted.values())) if wanted else ():
+            asked = Made(len(places), lambda i: requests[places[i]])
+            for number, result in self.engine.generate(asked) if places else ():
                 results[order[number]] = result
                 if isinstance(result, Answer):
                     self.ledger.add(order[number], pack(result))
         finally:
             self.ledger.flush()
         return [results[key] for key in keys]
+
+
+class Made(Sequence[Request]):
+    """`n` requests, each made by `make` of its number whenever it is asked for."""
+
+    def __init__(self, n: int, make: Callable[[int], Request]) -> None:
+        self._n, self._make = n, make
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, at: int) -> Request: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "Made": ...
+
+    def __getitem__(self, at: int | slice) -> "Request | Made":
+        if isinstance(at, slice):
+            inside = range(self._n)[at]
+            return Made(len(inside), lambda i: self._make(inside[i]))
+        return self._make(range(self._n)[at])
 
 
 def open_asker(spec: Spec, model: str, ledger: Ledger | None = None) -> Asker:

@@ -116,8 +116,11 @@ class Engine(Protocol):
     prompt and its answer may have together, None when it is not known. Threads may call the verbs at the same time.
     """
 
-    labels: tuple[str, ...]
-    context: int | None
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def context(self) -> int | None: ...
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer | Failure]]: ...
 

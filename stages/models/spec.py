@@ -37,7 +37,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "vllm": {
         **COMMON, "gpus": 1.0, "tables": 2, "dtype": "auto", "max_model_len": 0, "gpu_memory_utilization": 0.9,
         "max_num_seqs": 0, "max_num_batched_tokens": 0, "tensor_parallel_size": 1, "quantization": "",
-        "kv_cache_dtype": "auto", "lora": "", "enforce_eager": False, "prefix_caching": True, "tokenizer": "",
+        "kv_cache_dtype": "auto", "kv_cache_gb": 0.0, "lora": "", "enforce_eager": False, "prefix_caching": True,
+        "tokenizer": "", "runner": "auto", "structured": "guidance",
     },
     "openai": {
         **COMMON, "memory_gb": 1.0, "tables": 2, "concurrency": 512, "requests_per_minute": 0.0,

@@ -5,7 +5,7 @@ text (what people, or a publisher's own parser, say its main text is) is extract
 looked up in the reference:
 
 - a line of three words or more is main text when more than half of its runs of three words stand in the reference;
-- a shorter one (a heading, a menu entry) when its words stand in the reference between those of the main lines around it;
+- a shorter one (a heading, a menu entry) when its words stand in the reference between the main lines around it;
 - of lines that stand on the page more often than in the reference, those among most main lines are the main text.
 
 Words are lower case; scripts without spaces go by character. A blank line has no label of its own.
@@ -18,6 +18,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+from stages.extract import Settings, load
 
 HELD_BACK = 5  # one site in five
 RUN = 3
@@ -117,8 +119,8 @@ def _drop_repeated(
     for i, line in enumerate(split):
         if spans[i] is not None:
             groups[tuple(line)].append(i)
-    for line, indices in groups.items():
-        allowed = max(1, whole[line], min(len(places.get(run, ())) for run in _runs(list(line))))
+    for text, indices in groups.items():
+        allowed = max(1, whole[text], min(len(places.get(run, ())) for run in _runs(list(text))))
         if len(indices) > allowed:
             ranked = sorted(indices, key=lambda i: (-_main_near(i, split, spans, groups), i))
             for i in ranked[allowed:]:
@@ -146,3 +148,22 @@ def _next_starts(spans: list[tuple[int, int] | None], end: int) -> list[int]:
 
 def _holds(window: list[str], line: list[str]) -> bool:
     return any(window[i : i + len(line)] == line for i in range(len(window) - len(line) + 1))
+
+
+def from_page(name: str, site: str, lang: str, html: str, reference: str) -> Iterator[Document]:
+    """A page extracted in each lenient way there is, labelled by its reference text."""
+    for way, raw in raw_texts(html):
+        document = from_reference(name, site, lang, f"pages/{way}", raw, reference)
+        if document is not None:
+            yield document
+
+
+def raw_texts(html: str) -> Iterator[tuple[str, str]]:
+    """What extraction leaves of a page: all of its text, and what two engines take for main text when in doubt."""
+    from resiliparse.extract.html2text import extract_plain_text  # noqa: PLC0415 - labels from rows need no parser
+    from resiliparse.parse.html import HTMLTree  # noqa: PLC0415
+
+    tree = HTMLTree.parse(html)
+    yield "all", extract_plain_text(tree, main_content=False)
+    yield "main", extract_plain_text(tree, main_content=True, comments=True)
+    yield "recall", load("headrace")(html.encode(errors="replace"), Settings(favor_precision=False, favor_recall=True))

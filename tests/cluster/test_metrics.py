@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from cluster import metrics
-from cluster.metrics import cpu_seconds
+from cluster.metrics import Meter, cpu_seconds
 
 BURN = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass\n"
 
@@ -66,3 +67,55 @@ def test_children_are_found_without_proc(monkeypatch: pytest.MonkeyPatch) -> Non
     assert child.pid in metrics._children(os.getpid())
     child.communicate(b"\n")
     assert metrics._tree_portable(os.getpid()) > 0.0
+
+
+def test_span_alone_has_what_the_process_took() -> None:
+    meter = Meter()
+    span = meter.start()
+    burn(0.1)
+    subprocess.run([sys.executable, "-S", "-c", BURN], check=True)
+    assert 0.28 <= meter.stop(span) <= 0.8
+
+
+def test_spans_that_overlap_have_their_own_threads_time_and_share_the_rest() -> None:
+    meter, took, helped = Meter(), {}, threading.Event()
+    together = threading.Barrier(2)
+
+    def work(name: str, seconds: float) -> None:
+        span = meter.start()
+        together.wait(10)  # both have begun
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+        helped.wait(10)
+        together.wait(10)  # neither has ended
+        took[name] = meter.stop(span)
+
+    def help_both() -> None:
+        end = time.thread_time() + 0.2
+        while time.thread_time() < end:
+            pass
+        helped.set()
+
+    threads = [
+        threading.Thread(target=work, args=("busy", 0.3)),
+        threading.Thread(target=work, args=("waiting", 0.0)),
+        threading.Thread(target=help_both),
+    ]
+    before = cpu_seconds()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    whole = cpu_seconds() - before
+    assert took["busy"] - took["waiting"] == pytest.approx(0.3, abs=0.05)
+    assert took["waiting"] == pytest.approx(0.1, abs=0.05)
+    assert sum(took.values()) <= whole + 0.02
+
+
+def test_time_between_spans_is_nobodys() -> None:
+    meter = Meter()
+    first = meter.start()
+    meter.stop(first)
+    burn(0.2)
+    assert meter.stop(meter.start()) < 0.1

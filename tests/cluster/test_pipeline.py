@@ -6,10 +6,11 @@ import pytest
 
 from cluster import pipeline
 from cluster.errors import ConfigError
-from cluster.pipeline import Pipeline, pool_sizes
+from cluster.pipeline import Pipeline
 from cluster.plan import PlannedStep, make_plan
 from cluster.recipe import Recipe, Step
 from cluster.shards import list_inputs
+from cluster.sizes import pool_sizes
 from tests.cluster.test_conformance import go, texts
 from tests.fakes import OnGpu, ReadLines, Upper
 

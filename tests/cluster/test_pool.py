@@ -64,3 +64,38 @@ def test_lost_actor_is_replaced() -> None:
 def test_worker_that_no_node_can_hold_is_refused_before_it_is_asked_for() -> None:
     with pytest.raises(ConfigError, match=r"no node can hold a worker: it takes GPU 16 \(cluster has 2\)"):
         room_for(Resources(gpus=16))
+
+
+def test_actor_that_is_still_starting_gets_no_call() -> None:
+    pool = Pool(make, maximum=2, ready=lambda actor: actor.ready.remote())
+    pool.resize(2)
+    assert pool.take() is None
+    first, _ = pool.starting
+    ready = pool.starting[first]
+    pool.started(first)
+    assert pool.take() == ready
+    assert pool.take() is None
+    pool.lost(ready)
+    assert len(pool.starting) == 1
+    pool.close()
+
+
+def test_call_that_must_be_alone_gets_an_actor_to_itself() -> None:
+    pool = Pool(make, maximum=1, in_flight=3)
+    pool.resize(1)
+    actor = pool.take()
+    assert pool.take(alone=True) is None  # it has another call
+    pool.give(actor)
+    assert pool.take(alone=True) == actor
+    assert pool.take() is None
+    pool.give(actor)
+    assert [pool.take() for _ in range(4)] == [actor, actor, actor, None]
+    pool.close()
+
+
+def test_pool_that_keeps_its_actors_does_not_shrink() -> None:
+    pool = Pool(make, maximum=2)
+    pool.resize(2)
+    pool.resize(0, shrink=False)
+    assert len(pool) == 2
+    pool.close()

@@ -1,16 +1,16 @@
 """Stages from plain data and back; every setting that does not fit is told with the nearest name."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from cluster.errors import ConfigError
-from cluster.recipe import Recipe, Step, build, change, load_class, read_settings, restore
+from cluster.recipe import Recipe, Step, build, change, load_class, numbered, read_settings, restore
 from stages.keep_first import KeepFirst
-from stages.stage import identity
+from stages.stage import EXECUTION, execution_of, identity
 from tests.fakes import CrashOn, DropWith, ReadLines, Upper
 from tests.runs import one_step, two_steps
 
@@ -128,6 +128,22 @@ def test_module_that_cannot_be_imported_says_why(tmp_path: Path, monkeypatch: py
 def test_stage_is_restored_from_its_identity() -> None:
     for stage in (DropWith("x"), Upper(), KeepFirst(), Settings(langs=("en",), most=3, any={"a": [1]})):
         assert restore(identity(stage)) == stage
+
+
+@dataclass(frozen=True)
+class Runs:
+    model: str = "m"
+    engine: str = field(default="here", metadata=EXECUTION)
+
+
+def test_stage_is_restored_with_the_way_it_was_carried_out() -> None:
+    stage = Runs("other", engine="there")
+    assert restore(identity(stage)) == Runs("other")
+    assert restore(identity(stage), execution_of(stage)) == stage
+
+
+def test_second_stage_of_a_kind_is_numbered() -> None:
+    assert numbered((Upper(), DropWith("a"), Upper(), Upper())) == ["Upper", "DropWith", "Upper (2)", "Upper (3)"]
 
 
 def test_change_sets_all_stages_of_the_name_and_passes_over_others() -> None:

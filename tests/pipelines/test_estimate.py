@@ -31,7 +31,7 @@ def test_plan_is_described_as_plain_data(plan: Plan) -> None:
     )  # fmt: skip
     assert first["stages"][1] == {"stage": "DropWith", "settings": {"word": "spam"}}
     assert first["workers"] == [
-        {"stages": ["DropWith", "Upper", "ContentHash"], "cpus": 1.0, "gpus": 0.0, "memory_gb": 2.0}
+        {"stages": ["DropWith", "Upper", "ContentHash"], "cpus": 1.0, "gpus": 0.0, "memory_gb": 2.0, "tables": 1}
     ]
     assert any(column.startswith("content_hash: fixed_size_binary[16]") for column in first["columns"])
 

@@ -1,0 +1,94 @@
+"""How many workers each group of a step gets, by what the cluster has and what a worker takes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import ray
+
+from cluster.errors import ConfigError
+from cluster.ledger import asks
+from cluster.plan import Group, PlannedStep, fused
+from cluster.pool import demand, room_for
+from stages.stage import Resources
+
+READING = 3  # shares of the CPUs for reading and for models on CPUs, where other stages behind them have one
+
+
+def pool_sizes(planned: PlannedStep, workers: int | None) -> list[int]:
+    """Most workers for each group; `workers` bounds those without a GPU.
+
+    Every group has one. Those on GPUs get more in turn, as far as GPUs, CPUs and memory go, so that models of
+    different sizes share a GPU; the CPUs that are left go to the others, most of them to the readers.
+    """
+    have, groups = ray.cluster_resources(), planned.groups
+    for group in groups:
+        room_for(group.resources)
+    sizes = [1] * len(groups)
+    if not _fits(groups, sizes, have):
+        raise ConfigError(_too_small(planned, have))
+    on_gpu = [g for g, group in enumerate(groups) if group.resources.gpus]
+    growing = set(on_gpu)
+    while growing:
+        g = min(growing, key=lambda g: (sizes[g], -groups[g].resources.gpus, g))
+        sizes[g] += 1
+        if not _fits(groups, sizes, have):
+            sizes[g] -= 1
+            growing.remove(g)
+    on_cpu = [g for g in range(len(groups)) if g not in on_gpu]
+    taken = sum(sizes[g] * groups[g].resources.cpus for g in on_gpu)
+    shares = {g: READING if g == 0 or asks(groups[g].stages) else 1 for g in on_cpu}
+    left = have.get("CPU", 0.0) - taken
+    for g in reversed(on_cpu):  # the readers last: what the others leave
+        share = left * shares[g] / sum(shares[h] for h in on_cpu if h <= g)
+        _grow(sizes, g, min(int(share // groups[g].resources.cpus), workers or 1 << 30), groups, have)
+        left -= sizes[g] * groups[g].resources.cpus
+    return sizes
+
+
+def fitting(planned: PlannedStep) -> PlannedStep:
+    """`planned`, its groups without GPUs joined where they follow one another, if there is no room for one of each."""
+    if _fits(planned.groups, [1] * len(planned.groups), ray.cluster_resources()):
+        return planned
+    return replace(planned, groups=fused(planned.groups))
+
+
+def devices_hold(gpus: Sequence[float], devices: int) -> bool:
+    """True if workers that take these parts of a GPU fit: no part is spread over two. The largest are placed first."""
+    room = [1.0] * devices
+    for part in sorted(gpus, reverse=True):
+        whole = max(int(part), 1)
+        free = [d for d, left in enumerate(room) if left + 1e-9 >= min(part, 1.0)]
+        if len(free) < whole:
+            return False
+        for d in sorted(free, key=lambda d: room[d])[:whole]:  # the fullest that holds it
+            room[d] -= min(part, 1.0)
+    return True
+
+
+def _grow(sizes: list[int], g: int, most: int, groups: Sequence[Group], have: dict[str, float]) -> None:
+    """As many workers of group `g` as `most` and memory allow."""
+    while sizes[g] < most:
+        sizes[g] += 1
+        if not _fits(groups, sizes, have):
+            sizes[g] -= 1
+            return
+
+
+def _fits(groups: Sequence[Group], sizes: Sequence[int], have: dict[str, float]) -> bool:
+    workers: list[Resources] = [group.resources for group, n in zip(groups, sizes, strict=True) for _ in range(n)]
+    for name in ("CPU", "memory"):
+        if sum(demand(worker)[name] for worker in workers) > have.get(name, 0.0):
+            return False
+    return devices_hold([w.gpus for w in workers if w.gpus], int(have.get("GPU", 0.0)))
+
+
+def _too_small(planned: PlannedStep, have: dict[str, float]) -> str:
+    need = {name: sum(demand(group.resources)[name] for group in planned.groups) for name in ("CPU", "GPU", "memory")}
+    short = [name for name, amount in need.items() if amount > have.get(name, 0.0)]
+    names = {"CPU": "CPUs", "GPU": "GPUs", "memory": "bytes of memory"}
+    who = f"step {planned.name} needs one worker of each of its {len(planned.groups)} kinds at once"
+    if not short:
+        parts = ", ".join(f"{group.resources.gpus:g}" for group in planned.groups if group.resources.gpus)
+        return f"{who}; parts of {parts} GPUs do not fit on {have.get('GPU', 0.0):g}"
+    wanted = ", ".join(f"{need[name]:g} {names[name]}" for name in short)
+    return f"{who}, {wanted}; the cluster has {', '.join(f'{have.get(name, 0.0):g}' for name in short)}"

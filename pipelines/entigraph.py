@@ -1,0 +1,36 @@
+"""EntiGraph (arXiv 2409.07431): a small corpus to a large one, by what it says of each two or three of its entities."""
+
+from cluster.recipe import Recipe, Step
+from stages.dedup.bands import MinHashBands
+from stages.dedup.near import NearDuplicates
+from stages.drop_duplicates import DropDuplicates
+from stages.read_parquet import ReadParquet
+from stages.synthesize.budget import ShareBudget
+from stages.synthesize.entigraph import EntiGraph
+from stages.synthesize.extract_entities import ExtractEntities
+from stages.synthesize.faithfulness import Faithfulness
+
+
+def entigraph() -> Recipe:
+    """A table holds few documents: one of them may become ten thousand rows, and no two of those need say the same."""
+    return Recipe(
+        name="entigraph",
+        about="texts on every two and three entities of each document, within a budget (EntiGraph)",
+        steps=(
+            Step(name="entities", source=ReadParquet(), stages=(ExtractEntities(),)),
+            Step(
+                name="entigraph",
+                after="entities",
+                source=ReadParquet(table_bytes=200_000),
+                shuffle=ShareBudget(),
+                stages=(EntiGraph(), Faithfulness(), MinHashBands()),
+            ),
+            Step(
+                name="dedup",
+                after="entigraph",
+                source=ReadParquet(),
+                shuffle=NearDuplicates(verify=0.7),
+                stages=(DropDuplicates(),),
+            ),
+        ),
+    )

@@ -1,0 +1,224 @@
+"""A refiner of one's own, for `refine`: a tiny Llama that writes ProX programs, trained in minutes on a CPU.
+
+    headrace train refiner --output FOLDER --input labelled.parquet --pages pages.warc.gz --truth truth.parquet
+
+Labels come from rows with `lines` and `keep` (labels by people), from pages beside their reference texts (a raw
+extraction is labelled by what of it stands in the reference), and from an annotator: any engine that writes programs
+for a sample of texts (`--annotator`, ProX's way). Generated boilerplate in clean text is mixed in always. One site in
+five, by a hash of its name, is held back; on those the refiner is measured beside "keep all" and the best rule of one
+number. The folder holds what transformers writes, `headrace.json` (how to ask the model) and `training.json` (data,
+settings, figures): `--set ProxChunks.engine=transformers:FOLDER` uses it.
+"""
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cluster.errors import ConfigError
+from cluster.shards import list_inputs
+from cluster.storage import Folder, open_input
+from schemas.check import nearest
+from stages.models.ask import open_asker
+from stages.models.refiner import evaluate, folder, judge
+from stages.models.refiner.annotate import Text, annotate
+from stages.models.refiner.tokenizer import train_tokenizer
+from stages.models.refiner.train import Settings, train
+from stages.models.spec import parse
+from stages.read_warc import ReadWarc
+from stages.refine.labels import Document, from_page, is_held_back, labelled_rows
+from stages.refine.prompt_format import PromptFormat
+from stages.stage import Unreadable
+
+LABELS, TRUTH = ("lines", "keep"), ("url", "text")
+LEAST = 20  # documents below which there is nothing to learn from
+OF_TOKENIZER = 4_000_000  # characters of a source that the tokenizer is fitted to
+
+
+def train_refiner(
+    output: str,
+    inputs: Sequence[str] = (),
+    pages: Sequence[str] = (),
+    truth: str | None = None,
+    settings: Settings | None = None,
+    annotated: Sequence[Document] = (),
+    generated: int = judge.GENERATED_CHUNKS,
+    tell: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Read, train, measure and write; what came of it as plain data. `ConfigError` says what is wrong with the data."""
+    settings = settings or Settings()
+    documents, sources = read_documents(inputs, pages, truth)
+    documents += annotated
+    if len(documents) < LEAST:
+        raise ConfigError(f"{len(documents)} labelled documents are too few to train on: {LEAST} are the least")
+    learnt = [d for d in documents if not is_held_back(d.site)]
+    held = [d for d in documents if is_held_back(d.site)]
+    tell(f"{len(learnt)} documents to learn from, {len(held)} held back")
+    begun = time.process_time()
+    tokenizer = train_tokenizer(vocabulary_texts(learnt), settings.shape.vocabulary)
+    trained = train(learnt, tokenizer, settings, time.process_time, tell)
+    seconds = time.process_time() - begun
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch)
+        folder.save(path, trained.model, tokenizer)
+        model, tokenizer = folder.load(path)  # what is stored is what is measured
+        found = judge.judge(
+            learnt,
+            held,
+            evaluate.generator(model, tokenizer),
+            evaluate.token_cost(tokenizer),
+            folder.CHUNK_TOKENS,
+            generated,
+        )
+        report = {
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "cpu_seconds": round(seconds, 1),
+            "documents": {"learnt": _counts(learnt), "held_back": _counts(held)},
+            "split": "held back: sites (documents where the site is unknown) whose SHA-256 is 0 modulo 5",
+            "data_sha256": fingerprint(documents),
+            "sources": sources,
+            "settings": asdict(replace(settings, steps=trained.steps)),
+            "losses": trained.losses,
+            "held_back": found,
+        }
+        folder.write_json(path / folder.TRAINING, report)
+        target = Folder(output)
+        for file in sorted(path.iterdir()):
+            target.put(file.name, file.read_bytes())
+    return {"output": output, **report}
+
+
+def annotated_documents(
+    engine: str, inputs: Sequence[str], sample: int = 500, prompt_format: PromptFormat | None = None
+) -> tuple[list[Document], dict[str, int]]:
+    """`sample` texts of `inputs`, by a hash of the text, labelled by what `engine` writes; and why chunks have none.
+
+    `prompt_format` None: the engine is a chat model. Else it is a refiner that is asked in its own form.
+    """
+    rows = [
+        row for file in list_inputs(list(inputs)) for row in _rows(file.uri, ("text",), "--annotate") if row["text"]
+    ]
+    rows.sort(key=lambda row: hashlib.sha256(row["text"].encode()).digest())
+    texts = [
+        Text(
+            str(row.get("id") or n),
+            urlsplit(row.get("url") or "").hostname or str(row.get("id") or n),
+            str(row.get("lang") or "un"),
+            row["text"],
+        )
+        for n, row in enumerate(rows[:sample])
+    ]
+    spec = parse(engine, "train refiner")
+    asker = open_asker(spec, spec.model_id)
+    try:
+        return annotate(texts, asker, prompt_format)
+    finally:
+        asker.engine.close()
+
+
+def read_documents(
+    inputs: Sequence[str], pages: Sequence[str], truth: str | None
+) -> tuple[list[Document], list[dict[str, Any]]]:
+    """All labelled documents, and for each file what it is and its licences."""
+    if bool(pages) != bool(truth):
+        raise ConfigError("--pages and --truth go together: web archives, and the Parquet of their reference texts")
+    if not inputs and not pages:
+        raise ConfigError("nothing to learn from: give --input (rows with lines and keep) or --pages with --truth")
+    documents: list[Document] = []
+    sources: list[dict[str, Any]] = []
+    for file in list_inputs(list(inputs)) if inputs else ():
+        rows = _rows(file.uri, LABELS, "--input")
+        documents += labelled_rows(rows, "people")
+        sources.append(_source(file.uri, rows))
+    if truth:
+        rows = [row for row in _rows(truth, TRUTH, "--truth") if row["text"] and not _is_prefix(row)]
+        html = _html(pages, {row["url"] for row in rows})
+        for row in rows:
+            if row["url"] in html:
+                site = str(row.get("site") or row["url"])
+                documents += from_page(row["url"], site, str(row.get("lang") or "un"), html[row["url"]], row["text"])
+        sources.append(_source(truth, rows))
+    return documents, sources
+
+
+def _is_prefix(row: dict[str, Any]) -> bool:
+    """Whether the reference is only how the text begins."""
+    return "prefix" in str(row.get("truth_kind") or "")
+
+
+def _rows(uri: str, needed: tuple[str, ...], option: str) -> list[dict[str, Any]]:
+    with open_input(uri) as opened:
+        try:
+            table = pq.read_table(opened)
+        except pa.ArrowInvalid as error:
+            raise ConfigError(f"{uri}: no Parquet file: {error}") from error
+    for name in needed:
+        if name not in table.column_names:
+            hint = nearest(name, table.column_names)
+            raise ConfigError(f"{uri}: no column {name!r}{hint} (there: {', '.join(table.column_names)}); {option}")
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def _source(uri: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    licences = Counter(str(row.get("licence") or "unknown") for row in rows)
+    return {"file": uri.rpartition("/")[2], "rows": len(rows), "licences": dict(licences.most_common())}
+
+
+def _html(pages: Sequence[str], wanted: set[str]) -> dict[str, str]:
+    """The pages of the archives that have a reference text."""
+    reader, found = ReadWarc(), {}
+    for file in list_inputs(list(pages)):
+        with open_input(file.uri) as opened:
+            for piece in reader.split(opened, file.uri, file.size):
+                for table in reader.open()(opened, piece):
+                    if not isinstance(table, Unreadable):
+                        pairs = zip(*(table.column(name).to_pylist() for name in ("url", "html")), strict=True)
+                        found.update({url: html for url, html in pairs if url in wanted and html})
+    return found
+
+
+def vocabulary_texts(documents: Sequence[Document]) -> Iterator[str]:
+    """Lines for the tokenizer: of each source as many, so that menus do not crowd out the languages."""
+    left: Counter[str] = Counter()
+    for document in documents:
+        if document.source != "pages/all" and left[document.source] < OF_TOKENIZER:
+            left[document.source] += sum(map(len, document.lines))
+            yield from (line for line in document.lines if line)
+
+
+def fingerprint(documents: Sequence[Document]) -> str:
+    """SHA-256 of all lines and labels, in order."""
+    found = hashlib.sha256()
+    for document in documents:
+        found.update(json.dumps([document.name, document.lines, document.keep], ensure_ascii=False).encode())
+    return found.hexdigest()
+
+
+def _counts(documents: Sequence[Document]) -> dict[str, int]:
+    return dict(sorted(Counter(d.source for d in documents).items()))
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """For people: each held-back set on a few lines."""
+    lines = [f"{report['parameters']:,} parameters, {report['cpu_seconds']:g} CPU seconds, in {report['output']}"]
+    for name, found in report["held_back"].items():
+        lines.append(f"{name}: {found['refiner']['documents']} documents, {found['refiner']['lines']} lines")
+        for rival in ("refiner", "best rule", "keep all"):
+            if rival in found:
+                f = found[rival]
+                title = f"best rule ({f['rule']})" if rival == "best rule" else rival
+                lines.append(
+                    f"  {title:<34} noise F1 {f['f1']:.3f}  precision {f['precision']:.3f}  recall {f['recall']:.3f}"
+                    f"  macro F1 {f['macro_f1']:.3f}  words kept {f['words_kept']:.3f}"
+                )
+    return "\n".join(lines)

@@ -1,0 +1,166 @@
+"""What the refiner learns from: windows of labelled lines as prompts, and the program that is right for each.
+
+A window is a run of lines of a document, as many as fit a number of tokens. It comes from one of the `Mix` of sources:
+documents that people labelled, pages labelled by their reference text, and clean text with generated boilerplate. Real
+windows are varied too: without their blank lines, with lines of boilerplate of another document, and counted from
+anywhere, since a chunk's numbers go on over the whole document.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, NamedTuple
+
+from stages.models.refiner.tokenizer import LINE
+from stages.refine import noise
+from stages.refine.labels import Document
+
+NUMBERS = 1000
+GENERATED = "generated"
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How windows are drawn: weights of the sources by the first part of their name, and chances of each variation."""
+
+    weights: tuple[tuple[str, float], ...] = (
+        ("people", 0.22),
+        ("pages/main", 0.2),
+        ("pages/recall", 0.15),
+        ("pages/all", 0.13),
+        (GENERATED, 0.3),
+    )
+    begin: float = 0.5  # a window starts where its document does
+    shift: float = 0.2  # ... is counted from anywhere
+    no_blanks: float = 0.6
+    transplant: float = 0.1  # ... gets noise lines of another document
+
+
+class Window(NamedTuple):
+    """Numbered lines from `first` on, with the labels of each."""
+
+    first: int
+    lines: tuple[str, ...]
+    keep: tuple[bool, ...]
+
+
+class Example(NamedTuple):
+    """Tokens of prompt and answer, and where the answer begins; of each line: number, end, and whether it is noise."""
+
+    ids: list[int]
+    answer: int
+    numbers: list[int]
+    ends: list[int]
+    noise: list[bool]
+
+
+def numbered(first: int, lines: Sequence[str]) -> list[str]:
+    return [f"[{first + i:03d}]{line}" for i, line in enumerate(lines)]
+
+
+def prompt(first: int, lines: Sequence[str]) -> str:
+    """ProX's prompt for a chunk, without a wrapper (`prompt_format` plain)."""
+    return "\n".join(["[doc]", *numbered(first, lines), "[/doc]"])
+
+
+def program(first: int, lines: Sequence[str], keep: Sequence[bool]) -> str:
+    """The program that removes the noise lines. Blank lines go with the noise on both sides of them."""
+    runs: list[list[int]] = []
+    for i, (line, kept) in enumerate(zip(lines, keep, strict=True), first):
+        if not line or kept:
+            continue
+        between = lines[runs[-1][1] - first + 1 : i - first] if runs else ("x",)
+        if any(between):
+            runs.append([i, i])
+        else:
+            runs[-1][1] = i
+    calls = [f"remove_lines(line_start={a:03d}, line_end={b:03d})" for a, b in runs]
+    return "\n".join(calls) or "keep_all()"
+
+
+def example(window: Window, tokenizer: Any) -> Example:
+    """A window as the model sees it, followed by what it should write."""
+    ids = tokenizer.encode(prompt(window.first, window.lines))
+    answer = tokenizer.encode(program(window.first, window.lines, window.keep))
+    line = tokenizer.convert_tokens_to_ids(LINE)
+    marks = [i for i, token in enumerate(ids) if token == line]
+    ends = [*marks[1:], len(ids) - 1]
+    numbers = [mark + 1 for mark in marks]
+    return Example([*ids, *answer, tokenizer.eos_token_id], len(ids), numbers, ends, [not kept for kept in window.keep])
+
+
+class Corpus:
+    """Documents by source, and windows drawn from them."""
+
+    def __init__(self, documents: Sequence[Document], mix: Mix | None = None) -> None:
+        self.mix = mix or Mix()
+        self.sources: dict[str, list[Document]] = defaultdict(list)
+        for document in documents:
+            self.sources[document.source].append(document)
+        self.material = noise.material(documents)
+        self.costs: dict[str, int] = {}
+        self.families = noise.families(seen=True)
+        self.clean = [d for d in documents if sum(d.keep) >= 3 and d.source != "pages/all"]
+        present = [(n, w) for n, w in self.mix.weights if n in self.sources or (n == GENERATED and self.clean)]
+        known = {n for n, _ in self.mix.weights}
+        present += [(name, 0.3) for name in self.sources if name not in known]
+        if not present:
+            raise ValueError("refiner: no document to learn from; give --input files with labelled lines")
+        self.names, self.weights = zip(*present, strict=True)
+        # A long document has more windows, but it is one site's: the root keeps it from drowning the others.
+        self.odds = {name: [len(d.lines) ** 0.5 for d in found] for name, found in self.sources.items()}
+
+    def window(self, rng: Random, tokens: int, tokenizer: Any) -> Window:
+        """One window of about `tokens` tokens."""
+        name = rng.choices(self.names, self.weights)[0]
+        drawn = self._generated(rng, tokens) if name == GENERATED else self._real(rng, name)
+        lines, keep, first = drawn
+        number = first
+        if rng.random() < self.mix.shift:
+            number = rng.randrange(NUMBERS) if rng.random() < 0.97 else rng.randrange(NUMBERS, 3 * NUMBERS)
+        total, n = 0, 0
+        for n, line in enumerate(lines):
+            if (cost := self.costs.get(line)) is None:
+                cost = self.costs[line] = len(tokenizer.encode(f"[000]{line}"))
+            total += cost
+            if total > tokens and n:
+                break
+        else:
+            n += 1
+        return Window(number, tuple(lines[:n]), tuple(keep[:n]))
+
+    def _real(self, rng: Random, name: str) -> tuple[list[str], list[bool], int]:
+        document = rng.choices(self.sources[name], self.odds[name])[0]
+        pairs = list(zip(document.lines, document.keep, strict=True))
+        if rng.random() < self.mix.no_blanks:
+            pairs = [pair for pair in pairs if pair[0]]
+        if rng.random() < self.mix.transplant:
+            pairs = self._transplant(rng, pairs)
+        first = 0 if rng.random() < self.mix.begin else rng.randrange(max(len(pairs) - 3, 1))
+        return [line for line, _ in pairs[first:]], [kept for _, kept in pairs[first:]], first
+
+    def _transplant(self, rng: Random, pairs: list[tuple[str, bool]]) -> list[tuple[str, bool]]:
+        """`pairs` with a run of noise of another document in it."""
+        other = rng.choice(self.sources[rng.choice([n for n in self.names if n != GENERATED])])
+        places = [i for i, kept in enumerate(other.keep) if not kept and other.lines[i]]
+        if not places:
+            return pairs
+        begin = rng.choice(places)
+        run = []
+        for line, kept in zip(other.lines[begin : begin + rng.randint(1, 12)], other.keep[begin:], strict=False):
+            if kept:
+                break
+            run.append((line, False))
+        at = rng.randint(0, len(pairs))
+        return [*pairs[:at], *run, *pairs[at:]]
+
+    def _generated(self, rng: Random, tokens: int) -> tuple[list[str], list[bool], int]:
+        document = rng.choice(self.clean)
+        clean = [line for line, kept in zip(document.lines, document.keep, strict=True) if kept and line]
+        begin = rng.randrange(len(clean))
+        want = rng.randint(1, max(2, tokens // 50))
+        made = noise.chunk(rng, clean[begin : begin + want], document.lang, self.families, self.material)
+        if not made.lines:
+            return clean[:want], [True] * len(clean[:want]), 0
+        return list(made.lines), list(made.keep), 0

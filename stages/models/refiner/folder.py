@@ -1,0 +1,47 @@
+"""The folder that a trained refiner is: what transformers writes, and what headrace must know to use it.
+
+Weights are stored in half precision and read as float32 (`dtype` in config.json), in which a CPU computes.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+PROFILE = "headrace.json"
+TRAINING = "training.json"
+CHUNK_TOKENS, MAX_TOKENS, CONTEXT = 512, 256, 1024
+
+
+def profile(chunk_tokens: int = CHUNK_TOKENS) -> dict[str, Any]:
+    """How the stage asks this model: `stages.refine.profile` reads it."""
+    return {
+        "grammar": "strict",
+        "prompt_format": "plain",
+        "chunk_tokens": chunk_tokens,
+        "max_tokens": MAX_TOKENS,
+        "context": CONTEXT,
+        "dialect": "remove_lines(line_start=012, line_end=014), numbers as they stand before the lines; keep_all()",
+    }
+
+
+def save(folder: Path, model: Any, tokenizer: Any, chunk_tokens: int = CHUNK_TOKENS) -> None:
+    """Write the model into `folder`; the model itself stays as it is."""
+    import torch  # noqa: PLC0415
+
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder, state_dict={k: v.to(torch.float16) for k, v in model.state_dict().items()})
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "config.json", json.loads((folder / "config.json").read_text()) | {"dtype": "float32"})
+    write_json(folder / PROFILE, profile(chunk_tokens))
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> tuple[Any, Any]:
+    """The model and its tokenizer, from the folder alone."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval(), tokenizer

@@ -1,0 +1,212 @@
+"""Train the refiner: a Llama of under a million parameters, on a CPU in minutes.
+
+The loss is that of the program's tokens, and beside it one bit a line, read from the layer before the last at the
+line's end: main text or noise. So the model has decided when it begins to write, and writing is a matter of copying
+numbers. Hidden matrices learn by Muon (Jordan 2024), the rest by AdamW; windows grow while the rate falls.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from random import Random
+from typing import Any, NamedTuple
+
+from stages.models.refiner.corpus import Corpus, Example, Mix, example
+from stages.models.refiner.muon import Muon
+from stages.models.refiner.tokenizer import TRIPLES
+from stages.refine.labels import Document
+
+Clock = Callable[[], float]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of the model: 0.98 million parameters."""
+
+    vocabulary: int = 2560
+    hidden: int = 128
+    intermediate: int = 256
+    layers: int = 4
+    heads: int = 4
+    positions: int = 2048
+
+
+class Phase(NamedTuple):
+    """Until this share of the steps, windows of `low` to `high` tokens, `tokens` a batch."""
+
+    until: float
+    low: int
+    high: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of the training. `steps` None: as many as fit `minutes` of CPU time, measured over the first ones."""
+
+    minutes: float = 19.0
+    steps: int | None = None
+    seed: int = 1
+    shape: Shape = field(default_factory=Shape)
+    mix: Mix = field(default_factory=Mix)
+    windows: tuple[Phase, ...] = (Phase(0.15, 40, 120, 700), Phase(0.5, 64, 256, 1400), Phase(1.0, 160, 560, 2400))
+    rate: float = 3e-3
+    muon_rate: float = 2e-2
+    line_weight: float = 1.0
+
+
+class Trained(NamedTuple):
+    """The model and its tokenizer, how many steps it took, and the losses on the way (step, program, lines)."""
+
+    model: Any
+    tokenizer: Any
+    steps: int
+    losses: list[tuple[int, float, float]]
+
+
+MEASURED = 4  # batches of each phase from which the time of all is told
+UPDATING = 1.15  # a step's time over that of its batch and gradients
+WARM_UP, FALLING = 40, 0.7  # steps to the highest rate; the share of them, at the end, over which it falls to nothing
+
+
+def new_model(shape: Shape, tokenizer: Any) -> Any:
+    """A Llama with weights drawn at random."""
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=shape.positions,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    _compose_numbers(model, tokenizer)
+    model.generation_config = GenerationConfig(
+        do_sample=False, max_new_tokens=256, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    return model
+
+
+def _compose_numbers(model: Any, tokenizer: Any) -> None:
+    """A number's vector begins as the sum of its digits', so that what is learnt of one number holds for all."""
+    import torch  # noqa: PLC0415
+
+    vectors = model.get_input_embeddings().weight
+    places = torch.randn(3, 10, vectors.shape[1]) * model.config.initializer_range
+    with torch.no_grad():
+        for number in TRIPLES:
+            vectors[tokenizer.convert_tokens_to_ids(number)] = sum(places[i, int(d)] for i, d in enumerate(number))
+
+
+def train(
+    documents: Sequence[Document], tokenizer: Any, settings: Settings, clock: Clock, tell: Tell = print
+) -> Trained:
+    """Train on `documents`; the same seed and `steps` give the same model on one kind of machine."""
+    import torch  # noqa: PLC0415
+
+    torch.manual_seed(settings.seed)
+    rng = Random(settings.seed)
+    corpus = Corpus(documents, settings.mix)
+    model = new_model(settings.shape, tokenizer).train()
+    head = torch.nn.Linear(settings.shape.hidden, 2)
+    update = _optimizers(torch, model, head, settings)
+    steps = settings.steps or steps_for(torch, model, head, corpus, tokenizer, settings, clock)
+    tell(f"{steps} steps")
+    begun, sums = clock(), [0.0, 0.0]
+    losses: list[tuple[int, float, float]] = []
+    for step in range(1, steps + 1):
+        part = (step - 1) / steps
+        program, lines = _loss(torch, model, head, batch(rng, corpus, tokenizer, settings, part))
+        (program + settings.line_weight * lines).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        update(min(1.0, step / WARM_UP) * min(1.0, (1 - part) / FALLING))
+        sums = [sums[0] + float(program.detach()), sums[1] + float(lines.detach())]
+        if step % 100 == 0 or step == steps:
+            since = step - (losses[-1][0] if losses else 0)
+            losses.append((step, round(sums[0] / since, 4), round(sums[1] / since, 4)))
+            tell(f"step {step} of {steps}: program {losses[-1][1]}, lines {losses[-1][2]}, {clock() - begun:.0f} s")
+            sums = [0.0, 0.0]
+    return Trained(model.eval(), tokenizer, steps, losses)
+
+
+def steps_for(
+    torch: Any, model: Any, head: Any, corpus: Corpus, tokenizer: Any, settings: Settings, clock: Clock
+) -> int:
+    """How many steps fit the minutes that are given, by the time that batches of each phase take here."""
+    rng, before, seconds = Random(settings.seed), 0.0, 0.0
+    for phase in settings.windows:
+        taken = []
+        for _ in range(MEASURED + 1):
+            begun = clock()
+            sum(_loss(torch, model, head, batch(rng, corpus, tokenizer, settings, before))).backward()
+            taken.append(clock() - begun)
+        seconds += (phase.until - before) * sum(taken[1:]) / MEASURED * UPDATING
+        before = phase.until
+    model.zero_grad()
+    head.zero_grad()
+    return max(1, int(settings.minutes * 60 / max(seconds, 1e-6)))
+
+
+def batch(rng: Random, corpus: Corpus, tokenizer: Any, settings: Settings, part: float) -> list[Example]:
+    """Windows of about one length, `batch_tokens` tokens in all."""
+    phase = next((phase for phase in settings.windows if part < phase.until), settings.windows[-1])
+    tokens = rng.randint(phase.low, phase.high)
+    windows = [corpus.window(rng, tokens, tokenizer) for _ in range(max(4, phase.tokens // tokens))]
+    return [example(window, tokenizer) for window in windows]
+
+
+def _optimizers(torch: Any, model: Any, head: Any, settings: Settings) -> Callable[[float], None]:
+    """A function that makes one step, at a share of the highest rates."""
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    muon = Muon(matrices)
+    adam = torch.optim.AdamW([*rest, *head.parameters()], lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.01)
+
+    def step(share: float) -> None:
+        for group in adam.param_groups:
+            group["lr"] = settings.rate * share
+        adam.step()
+        adam.zero_grad()
+        muon.step(settings.muon_rate * share)
+
+    return step
+
+
+def _loss(torch: Any, model: Any, head: Any, examples: list[Example]) -> tuple[Any, Any]:
+    """Of the programs' tokens, and of the lines. Padding stands behind, where a causal model does not look."""
+    longest = max(len(e.ids) for e in examples)
+    pad = model.config.pad_token_id
+    ids = torch.tensor([e.ids + [pad] * (longest - len(e.ids)) for e in examples])
+    states = model.model(input_ids=ids, use_cache=False, output_hidden_states=True)
+    rows = [i for i, e in enumerate(examples) for _ in range(len(e.ids) - e.answer)]
+    places = [p for e in examples for p in range(e.answer - 1, len(e.ids) - 1)]
+    targets = ids[rows, [p + 1 for p in places]]
+    logits = model.lm_head(states.last_hidden_state[rows, places])
+    program = torch.nn.functional.cross_entropy(logits, targets)
+    return program, _line_loss(torch, model, head, states.hidden_states[-2], examples, ids)
+
+
+def _line_loss(torch: Any, model: Any, head: Any, states: Any, examples: list[Example], ids: Any) -> Any:
+    """What a line's end must know: whether it and the line before it are noise, and the line's number."""
+    rows = [i for i, e in enumerate(examples) for _ in e.ends]
+    found = states[rows, [p for e in examples for p in e.ends]]
+    found = torch.nn.functional.rms_norm(found, found.shape[-1:])
+    noise = torch.tensor(
+        [[float(n), float(b)] for e in examples for n, b in zip(e.noise, [False, *e.noise], strict=False)]
+    )
+    bits = torch.nn.functional.binary_cross_entropy_with_logits(head(found), noise, reduction="none").mean(0)
+    numbers = ids[rows, [p for e in examples for p in e.numbers]]
+    number = torch.nn.functional.cross_entropy(model.lm_head(found), numbers)
+    return bits[0] + 0.5 * bits[1] + 0.3 * number
+
+
+def settings_of(settings: Settings) -> dict[str, Any]:
+    """As plain data, for training.json."""
+    return asdict(settings)

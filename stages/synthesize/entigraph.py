@@ -1,0 +1,137 @@
+"""EntiGraph's second step: a document and its entities become many texts, each on two or three of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
+
+import pyarrow as pa
+
+from schemas import columns as c
+from stages.guards.refusals import refusal
+from stages.models.ask import Asker, Made, account, open_asker
+from stages.models.engine import Answer, Failure, Request, Sampling
+from stages.models.ledger import Forgetful, Ledger
+from stages.models.spec import parse
+from stages.prompts import PromptFile, load_prompt
+from stages.stage import EXECUTION, Resources, Rows, Transform
+from stages.synthesize.content import content_of
+from stages.synthesize.extract_entities import SEEDS
+from stages.synthesize.heirs import ADDED, Heir, heirs
+from stages.synthesize.relations import Relation, draw, fault, relations
+
+
+class Task(NamedTuple):
+    """One text to be written: the row of its document, and the entities; none for the summary, which is there."""
+
+    row: int
+    names: Relation
+
+
+@dataclass(frozen=True)
+class EntiGraph:
+    """One text for each pair and triple of a document's entities, and one that is its summary (arXiv 2409.07431).
+
+    Pairs come first, then triples, each in an order by hash (stages/synthesize/relations.py). A row with a `quota`
+    (ShareBudget) gets so many texts, one without at most `most`. The document itself does not go on: the original
+    trains on what is written of it alone. Each new row has its document in `parents` and its entities in `entities`.
+
+    A text without a section, without one of its entities, empty or refusing is dropped, with the reason
+    `relation_empty`, `relation_no_section`, `relation_missing_entity` or `relation_refusal`; the original takes
+    whatever is not empty. A call that failed for good leaves a dead row.
+    """
+
+    engine: str = field(default="openai:https://api.openai.com/v1#gpt-4-turbo", metadata=EXECUTION)
+    model: str | None = None
+    pair_prompt: str = "entigraph-pair"
+    triple_prompt: str = "entigraph-triple"
+    triples: bool = True
+    most: int = 10_660
+    temperature: float = 1.0
+    max_tokens: int = 2048
+    seed: int = 42
+    model_id: str = field(init=False)
+    prompt_hashes: tuple[str, str] = field(init=False)
+
+    reads: ClassVar[pa.Schema] = pa.schema([c.ID, c.BODY, c.ENTITIES, c.SUMMARY])
+    adds: ClassVar[pa.Schema] = pa.schema(list(ADDED))
+    rows: ClassVar[Rows] = "any"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model_id", self.model or parse(self.engine, "EntiGraph").model_id)
+        hashes = tuple(load_prompt(name).hash for name in (self.pair_prompt, self.triple_prompt))
+        object.__setattr__(self, "prompt_hashes", hashes)
+        for name in ("max_tokens", "most"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"EntiGraph.{name} should be at least 1, got {getattr(self, name)}")
+        if self.temperature < 0:
+            raise ValueError(f"EntiGraph.temperature should be at least 0, got {self.temperature}")
+
+    @property
+    def resources(self) -> Resources:
+        return parse(self.engine, "EntiGraph").resources
+
+    def open(self) -> Transform:
+        return self.open_with_ledger(Forgetful())
+
+    def open_with_ledger(self, ledger: Ledger) -> Transform:
+        """The transform, with answers that were paid for before."""
+        asker = open_asker(parse(self.engine, "EntiGraph"), self.model_id, ledger)
+        return lambda table: self.write(table, asker)
+
+    def write(self, table: pa.Table, asker: Asker) -> pa.Table:
+        """The synthetic rows of the documents of `table`. Prompts are made when they are asked, one by one."""
+        tasks, contents = self.tasks(table), content_of(table)
+        ids = table.column(c.ID.name).to_pylist()
+        prompts = [load_prompt(name) for name in (self.pair_prompt, self.triple_prompt)]
+
+        def request(number: int) -> Request:
+            row, names = tasks[number]
+            return self._request(prompts[len(names) - 2], contents[row], ids[row], names)
+
+        results = asker.ask(Made(len(tasks), request))
+        return self._rows(table, tasks, results, asker)
+
+    def tasks(self, table: pa.Table) -> list[Task]:
+        """Every text that is to be written, document by document."""
+        quotas: list[int | None] = [None] * table.num_rows
+        if c.QUOTA.name in table.column_names:
+            quotas = table.column(c.QUOTA.name).to_pylist()
+        rows = zip(table.column(c.ID.name).to_pylist(), table.column(c.ENTITIES.name).to_pylist(), quotas, strict=True)
+        return [
+            Task(row, names)
+            for row, (id_, entities, quota) in enumerate(rows)
+            for names in relations(
+                tuple(entities or ()),
+                id_,
+                self.seed,
+                self.most if quota is None else min(quota, self.most),
+                self.triples,
+            )
+        ]
+
+    def _request(self, prompt: PromptFile, content: str, document: str, names: Relation) -> Request:
+        seed = draw(self.seed, document, *names) % SEEDS if self.temperature > 0 else None
+        entities = "\n".join(f"- {name}" for name in names)
+        chat = prompt.chat(content=content, entities=entities)
+        return Request(chat, Sampling(self.max_tokens, self.temperature, seed=seed))
+
+    def _rows(self, table: pa.Table, tasks: list[Task], results: Sequence[Answer | Failure], asker: Asker) -> pa.Table:
+        """The summary of each document as a row, and behind it the texts on its entities."""
+        made = [
+            Heir(row, (str(self.seed),), summary or "", None if summary else "no_summary")
+            for row, summary in enumerate(table.column(c.SUMMARY.name).to_pylist())
+        ]
+        made += [self._text(task, result, asker) for task, result in zip(tasks, results, strict=True)]
+        return heirs(table, "EntiGraph", self.model_id, made)
+
+    def _text(self, task: Task, result: Answer | Failure, asker: Asker) -> Heir:
+        """The row of one relation: its text, or why there is none."""
+        hash_, parts = self.prompt_hashes[len(task.names) - 2], (str(self.seed), *task.names)
+        if isinstance(result, Failure):
+            entry = account(asker, "EntiGraph", hash_, [], "failed")
+            return Heir(task.row, parts, "", None, result.error, entry, task.names)
+        text = result.text.strip()
+        reason = fault(task.names, text) or ("relation_refusal" if refusal("", text) else None)
+        entry = account(asker, "EntiGraph", hash_, [result], reason or "written", int(reason is not None))
+        entry["output"] = None  # it is the row's text
+        return Heir(task.row, parts, text, reason, None, entry, task.names)

@@ -1,0 +1,132 @@
+"""How true a synthetic text is to the document it was made from: what it takes over, and what it adds.
+
+AgoraBench (arXiv 2412.03679) rates synthetic data by intrinsic measures; these are the ones that need no model. A name
+is a run of words with capitals that does not merely begin a sentence; it is the document's if its words stand there
+in that order, whatever their case. Numbers are compared by value, as the guards of rewriting do.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import pyarrow as pa
+
+from schemas import columns as c
+from stages.guards.numbers import NUMBER, novel_numbers
+from stages.stage import Resources, Rows, Transform, set_columns
+
+JOINING = r"(?:of|the|de|la|van|von|der|and|für|du|del)"
+CAPITAL = r"[A-ZÀ-ÖØ-ÞĀ-ŽΑ-ΩА-Я][\w'\u2019-]*"
+RUN = re.compile(rf"\b{CAPITAL}(?:\s(?:{JOINING}\s)?{CAPITAL})*")
+SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+")
+BLANKS = re.compile(r"\s+")
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """Three rates of a synthetic row against its document, and thresholds that drop by them (null: none).
+
+    `entity_coverage`: of the names that the row was asked to relate (`entities`), those that its text has.
+    `novel_entity_rate`: of the names in its text, those that the document lacks; a reason `novel_entities` above the
+    threshold. `novel_number_rate`: of the numbers in its text, those that the document lacks; `novel_numbers`. A rate
+    of nothing is null. It stands behind the stage that makes the rows: the document's text is not written.
+    """
+
+    max_novel_entities: float | None = None
+    max_novel_numbers: float | None = None
+
+    reads: ClassVar[pa.Schema] = pa.schema([c.BODY, c.PARENT_TEXT, c.ENTITIES])
+    adds: ClassVar[pa.Schema] = pa.schema([c.ENTITY_COVERAGE, c.NOVEL_ENTITY_RATE, c.NOVEL_NUMBER_RATE, c.DROP_REASON])
+    rows: ClassVar[Rows] = "same"
+    resources: ClassVar[Resources] = Resources()
+
+    def __post_init__(self) -> None:
+        for name in ("max_novel_entities", "max_novel_numbers"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"Faithfulness.{name} should be from 0 to 1, got {value}")
+
+    def open(self) -> Transform:
+        return self._rate
+
+    def _rate(self, table: pa.Table) -> pa.Table:
+        texts = [text or "" for text in table.column(c.BODY.name).to_pylist()]
+        asked = [names or () for names in table.column(c.ENTITIES.name).to_pylist()]
+        entities: list[float | None] = []
+        figures: list[float | None] = []
+        for text, source in zip(texts, _sources(table), strict=True):
+            entities.append(None if source is None else novel_rate(names_in(text), source.folded))
+            figures.append(None if source is None else number_rate(text, source.text))
+        return set_columns(
+            table,
+            entity_coverage=pa.array(map(coverage, asked, texts), c.ENTITY_COVERAGE.type),
+            novel_entity_rate=pa.array(entities, c.NOVEL_ENTITY_RATE.type),
+            novel_number_rate=pa.array(figures, c.NOVEL_NUMBER_RATE.type),
+            drop_reason=pa.array(map(self._reason, entities, figures), c.DROP_REASON.type),
+        )
+
+    def _reason(self, entities: float | None, figures: float | None) -> str | None:
+        limits = (
+            ("novel_entities", entities, self.max_novel_entities),
+            ("novel_numbers", figures, self.max_novel_numbers),
+        )
+        return next((r for r, rate, most in limits if rate is not None and most is not None and rate > most), None)
+
+
+class Source(NamedTuple):
+    """A document's text, and the same to look names up in."""
+
+    text: str
+    folded: str
+
+
+def _sources(table: pa.Table) -> Iterator[Source | None]:
+    """The document of each row; each is made ready once."""
+    for chunk in table.column(c.PARENT_TEXT.name).chunks:
+        ready = [Source(text or "", folded(text or "")) for text in chunk.dictionary.to_pylist()]
+        yield from (None if place is None else ready[place] for place in chunk.indices.to_pylist())
+
+
+def names_in(text: str) -> list[str]:
+    """Names in `text`, each once: runs of capitalised words, one alone only inside a sentence."""
+    found: dict[str, None] = {}
+    for line in text.split("\n"):
+        if line.startswith("#"):  # a heading has capitals for other reasons
+            continue
+        for sentence in SENTENCE_END.split(line.strip()):
+            for match in RUN.finditer(sentence):
+                words = match[0].split()
+                if match.start() == 0:  # the sentence's own capital
+                    words = words[1:]
+                    while words and not words[0][0].isupper():
+                        words = words[1:]
+                if words:
+                    found.setdefault(" ".join(words))
+    return list(found)
+
+
+def folded(text: str) -> str:
+    """Words by single blanks, whatever their case, to look names up in."""
+    return BLANKS.sub(" ", text).casefold()
+
+
+def novel_rate(names: Sequence[str], source: str) -> float | None:
+    """Of `names`, those that `source` (folded) lacks."""
+    if not names:
+        return None
+    return sum(folded(name).removesuffix("'s").removesuffix("\u2019s") not in source for name in names) / len(names)
+
+
+def number_rate(text: str, source: str) -> float | None:
+    """Of the numbers in `text`, those that `source` lacks."""
+    there = set(NUMBER.findall(text))
+    return len(set(novel_numbers(source, text))) / len(there) if there else None
+
+
+def coverage(asked: Sequence[str], text: str) -> float | None:
+    """Of the names `asked` for, those that `text` has."""
+    if not asked:
+        return None
+    whole = folded(text)
+    return sum(folded(name) in whole for name in asked) / len(asked)

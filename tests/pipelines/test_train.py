@@ -1,0 +1,115 @@
+"""`headrace train refiner`: labelled rows and pages in, a folder that `refine` can use out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from cluster.errors import ConfigError
+from pipelines.train import as_text, fingerprint, read_documents, train_refiner
+from stages.models.refiner.train import Phase, Settings, Shape
+from stages.refine.labels import is_held_back
+
+TINY = Settings(
+    steps=12,
+    shape=Shape(vocabulary=1450, hidden=32, intermediate=48, layers=2, heads=2),
+    windows=(Phase(1.0, 40, 80, 200),),
+)
+PARAGRAPH = (
+    "The mill of {} stands at the mouth of the creek, and it has two clocks on its wall for the tide and the village."
+)
+
+
+def rows(n: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "doc": f"d{i}",
+            "lang": "en",
+            "lines": ["Home", "News", PARAGRAPH.format(i), PARAGRAPH.format(i + 1), PARAGRAPH.format(i + 2), "Tags"],
+            "keep": [False, False, True, True, True, False],
+            "licence": "CC0",
+        }
+        for i in range(n)
+    ]
+
+
+def warc(path: Path, pages: dict[str, str]) -> str:
+    with path.open("wb") as file:
+        for url, html in pages.items():
+            body = html.encode()
+            http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + body
+            head = (
+                f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\nWARC-Date: 2024-01-01T00:00:00Z\r\n"
+                f"WARC-Record-ID: <urn:uuid:00000000-0000-0000-0000-{abs(hash(url)) % 10**12:012d}>\r\n"
+                f"Content-Type: application/http; msgtype=response\r\nContent-Length: {len(http)}\r\n\r\n"
+            )
+            file.write(head.encode() + http + b"\r\n\r\n")
+    return str(path)
+
+
+def parquet(path: Path, rows: list[dict[str, Any]]) -> str:
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return str(path)
+
+
+def test_a_folder_comes_out_with_its_training(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    given = parquet(tmp_path / "labels.parquet", rows(30))
+    told: list[str] = []
+    report = train_refiner(str(tmp_path / "model"), [given], settings=TINY, tell=told.append, generated=4)
+    names = {path.name for path in (tmp_path / "model").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json", "headrace.json"} <= names
+    written = json.loads((tmp_path / "model" / "training.json").read_text())
+    assert written["settings"]["steps"] == 12
+    assert written["sources"] == [{"file": "labels.parquet", "rows": 30, "licences": {"CC0": 30}}]
+    held = sum(is_held_back(f"d{i}") for i in range(30))
+    assert written["documents"] == {"learnt": {"people": 30 - held}, "held_back": {"people": held}}
+    assert set(written["held_back"]) == {"people", "generated, families seen", "generated, families unseen"}
+    people = written["held_back"]["people"]
+    assert people["keep all"]["keep_f1"] == 0.6667  # half of the lines are noise
+    assert people["best rule"]["f1"] == 1.0  # short lines
+    assert f"{held} held back" in told[0]
+    assert "best rule (characters < " in as_text(report)
+
+
+def test_pages_are_labelled_by_their_references(tmp_path: Path) -> None:
+    text = " ".join(PARAGRAPH.format(i) for i in range(3))
+    html = f"<html><body><ul><li><a href='/'>Home</a></li></ul><article><p>{text}</p></article></body></html>"
+    pages = warc(tmp_path / "pages.warc", {"http://a.example/": html, "http://b.example/": html})
+    truth = parquet(
+        tmp_path / "truth.parquet",
+        [
+            {"url": "http://a.example/", "site": "a.example", "lang": "en", "text": text, "truth_kind": None},
+            {"url": "http://b.example/", "site": "b.example", "lang": "en", "text": text, "truth_kind": "prefix of it"},
+            {"url": "http://c.example/", "site": "c.example", "lang": "en", "text": None, "truth_kind": None},
+        ],
+    )
+    documents, _ = read_documents([], [pages], truth)
+    assert {d.site for d in documents} == {"a.example"}
+    assert [d.source for d in documents] == ["pages/all", "pages/main", "pages/recall"]
+    assert fingerprint(documents) != fingerprint(documents[:2])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "pages", "truth", "message"),
+    [
+        ([], [], None, "nothing to learn from"),
+        ([], ["x.warc"], None, "--pages and --truth go together"),
+        (["few"], [], None, "3 labelled documents are too few"),
+        (["wrong"], [], None, r"no column 'keep'; did you mean 'kept'\? \(there: lines, kept\); --input"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    inputs: list[str], pages: list[str], truth: str | None, message: str, tmp_path: Path
+) -> None:
+    parquet(tmp_path / "few", rows(3))
+    parquet(tmp_path / "wrong", [{"lines": ["a"], "kept": [True]}])
+    with pytest.raises(ConfigError, match=message):
+        train_refiner(str(tmp_path / "m"), [str(tmp_path / name) for name in inputs], pages, truth, TINY)

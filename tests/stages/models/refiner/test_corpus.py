@@ -1,0 +1,68 @@
+"""Windows of labelled lines, and the programs that are right for them."""
+
+from random import Random
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+from stages.models.refiner.corpus import Corpus, Mix, Window, example, program, prompt
+from stages.models.refiner.tokenizer import LINE, train_tokenizer
+from stages.refine.labels import Document
+from stages.refine.program import RemoveLines, parse_program
+
+LINES = ("Home", "A long enough sentence.", "", "Share", "", "Tags", "The end.")
+KEEP = (False, True, True, False, False, False, True)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return train_tokenizer(["Home Share Tags A long enough sentence. The end."] * 9, 1400)
+
+
+def test_a_program_has_one_call_for_each_run_of_noise() -> None:
+    assert program(10, LINES, KEEP) == (
+        "remove_lines(line_start=010, line_end=010)\nremove_lines(line_start=013, line_end=015)"
+    )
+    assert program(0, ("a", "", "b"), (True, False, True)) == "keep_all()"
+    assert program(998, ("a", "b", "c"), (True, True, False)) == "remove_lines(line_start=1000, line_end=1000)"
+
+
+def test_the_parser_reads_what_the_model_is_taught() -> None:
+    parsed = parse_program(program(0, LINES, KEEP), within=(0, 6))
+    assert parsed.ops == (RemoveLines(0, 0), RemoveLines(3, 5))
+    assert not parsed.errors
+
+
+def test_a_prompt_is_prox_s() -> None:
+    assert prompt(9, ("a", "b")) == "[doc]\n[009]a\n[010]b\n[/doc]"
+
+
+def test_an_example_knows_the_ends_of_lines(tokenizer: Any) -> None:
+    made = example(Window(10, LINES, KEEP), tokenizer)
+    text = tokenizer.convert_ids_to_tokens(made.ids)
+    assert tokenizer.decode(made.ids[: made.answer]) == prompt(10, LINES)
+    assert tokenizer.decode(made.ids[made.answer :], skip_special_tokens=True) == program(10, LINES, KEEP)
+    assert made.ids[-1] == tokenizer.eos_token_id
+    assert [text[i] for i in made.numbers] == [f"{n:03d}" for n in range(10, 17)]
+    assert [text[i] for i in made.ends] == [LINE] * 6 + ["\n[/doc]"]
+    assert made.noise == [True, False, False, True, True, True, False]
+
+
+def test_windows_are_of_the_sources_and_fit(tokenizer: Any) -> None:
+    documents = [Document(str(i), str(i), "en", "people", LINES * 9, KEEP * 9) for i in range(3)]
+    corpus, rng, firsts = Corpus(documents, Mix(shift=0.5)), Random(1), set()
+    assert set(corpus.names) == {"people", "generated"}
+    for _ in range(200):
+        window = corpus.window(rng, 60, tokenizer)
+        assert 1 <= len(window.lines) == len(window.keep)
+        cost = sum(len(tokenizer.encode(f"[000]{line}")) for line in window.lines)
+        assert cost <= 60 or len(window.lines) == 1
+        firsts.add(window.first)
+    assert 0 in firsts and max(firsts) > 100
+
+
+def test_nothing_to_learn_from_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no document to learn from"):
+        Corpus([])

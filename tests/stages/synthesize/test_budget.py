@@ -1,0 +1,57 @@
+"""A budget shared: never more than it is, the same for all as far as they go, whatever the order of rows."""
+
+import numpy as np
+import pytest
+
+from stages.synthesize.budget import ShareBudget, share
+
+
+def shared(calls: list[int], price: list[float], budget: float | None) -> list[int]:
+    return share(np.array(calls), np.array(price, float), np.arange(len(calls)), budget).tolist()
+
+
+def test_all_is_paid_for_where_the_budget_allows() -> None:
+    assert shared([3, 5], [1, 1], None) == [3, 5]
+    assert shared([3, 5], [1, 1], 8) == [3, 5]
+
+
+def test_calls_are_dealt_out_evenly_and_what_small_documents_leave_goes_to_large_ones() -> None:
+    assert shared([2, 100, 100], [1, 1, 1], 12) == [2, 5, 5]
+    assert shared([2, 100, 100], [1, 1, 1], 13) == [2, 6, 5]  # the odd one by place
+    assert shared([10, 10, 10], [1, 1, 1], 2) == [1, 1, 0]
+    assert shared([10, 10], [1, 1], 0) == [0, 0]
+
+
+def test_tokens_are_poured_evenly() -> None:
+    assert shared([100, 100], [1000, 500], 10_000) == [5, 10]
+    assert shared([1, 100], [1000, 500], 10_000) == [1, 18]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_never_more_than_the_budget_and_nothing_left_that_would_do(seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    calls, price = dice.integers(0, 10_000, 50), dice.uniform(0.5, 9.0, 50)
+    budget = float(dice.uniform(0, 1.1)) * float((calls * price).sum())
+    quota = share(calls, price, dice.permutation(50), budget)
+    spent = float((quota * price).sum())
+    assert ((quota >= 0) & (quota <= calls)).all()
+    assert spent <= budget * (1 + 1e-9)
+    wanting = quota < calls
+    assert not wanting.any() or budget - spent < price[wanting].min() + 1e-6
+
+
+def test_a_quarter_of_the_documents_has_a_quarter_of_the_budget() -> None:
+    assert ShareBudget(budget=1000.0).scaled(0.25).budget == 250.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"budget": -1.0}, "ShareBudget.budget should be at least 0, got -1.0"),
+        ({"budget": float("nan")}, "ShareBudget.budget should be at least 0, got nan"),
+        ({"budget": 5.0, "unit": "dollars"}, "a budget in dollars needs prompt_price and completion_price"),
+    ],
+)
+def test_settings_that_cannot_be(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message.replace("(", "\\(")):
+        ShareBudget(**settings)  # type: ignore[arg-type]
