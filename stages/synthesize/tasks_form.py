@@ -59,9 +59,9 @@ Block = list[tuple[str, str]]  # label and text
 def _blocks(reply: str) -> list[Block]:
     """A question and all answers up to the next question; answers before the first are a block of their own."""
     marks = list(LABEL.finditer(reply))
-    ends = [*(mark.start() for mark in marks[1:]), len(reply)][: len(marks)]
+    starts = [*(mark.start() for mark in marks), len(reply)]
     blocks: list[Block] = []
-    for mark, end in zip(marks, ends, strict=True):
+    for mark, end in zip(marks, starts[1:], strict=True):
         label, text = mark[1], reply[mark.end() : end].strip()
         if label == "Question" or not blocks:
             blocks.append([])

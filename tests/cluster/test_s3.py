@@ -13,6 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from cluster import storage
 from cluster.errors import ConfigError
+from cluster.ledger import UNWRITTEN, Ledger
 from cluster.plan import make_plan
 from cluster.recipe import Recipe, Step
 from cluster.run import Options, run
@@ -128,3 +129,16 @@ def test_unreadable_credentials_are_said_before_anything_starts(
     with pytest.raises(ConfigError, match=message):
         list_inputs([f"s3://{BUCKET}/in"])
     storage._filesystem.cache_clear()
+
+
+def test_ledger_leaves_one_object_a_batch_on_s3(s3: Any) -> None:
+    book = Ledger(f"s3://{BUCKET}/answers", "rate")
+    answers = {bytes([n]) * 16: b"answer %d" % n for n in range(UNWRITTEN + 40)}
+    for key, answer in answers.items():
+        book.add(key, answer)
+    other = Ledger(f"s3://{BUCKET}/answers", "rate")  # before the batch has ended
+    assert len(other.find(list(answers))) >= 40
+    book.flush()
+    assert [key.rpartition("/")[0] for key in keys(s3)] == ["answers"]
+    assert other.find(list(answers)).items() <= answers.items()
+    assert Ledger(f"s3://{BUCKET}/answers", "refine").find(list(answers)) == answers

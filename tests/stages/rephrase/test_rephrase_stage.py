@@ -4,6 +4,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from cluster.chain import Chain
 from cluster.recipe import restore
@@ -327,3 +330,45 @@ def test_a_prompt_of_one_s_own_is_used_with_the_style(tmp_path: Any) -> None:
     (row,) = run(stage(prompt=str(path), mix=False), table(MILL), engine)
     assert (user(engine.asked[0]), decisions(row)) == (f"Say it again. Text:\n{MILL}", ["rewritten"])
     assert row["text"].startswith("In short, ")
+
+
+SAID = (
+    "",
+    "No.",
+    "I cannot help with that.",
+    MILL,
+    FAIR,
+    f"In short, {MILL}",
+    f"{FAIR}</s>",
+    "Sure! Here it is:\n" + FAIR,
+)
+
+
+@drawn(
+    st.lists(st.sampled_from([MILL, FAIR, f"{MILL}\n{FAIR}", "", "One."]), max_size=4),
+    st.lists(st.sampled_from([*SAID, None]), min_size=1, max_size=6),
+    st.booleans(),
+    st.sampled_from(["original", "drop"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_whatever_a_model_says_no_row_is_lost_and_none_falls_back_in_silence(
+    texts: list[str], said: list[str | None], mix: bool, rejected: str
+) -> None:
+    def write(request: Request) -> str | Failure:
+        answer = said[len(given(request)) % len(said)]
+        return Failure("no") if answer is None else answer
+
+    found = run(stage(mix=mix, rejected=rejected, max_input=25), table(*texts), Writer(write))
+    originals = {row["id"]: row for row in found if row["parents"] is None}
+    assert list(originals) == [f"d{n}" for n in range(len(texts))]
+    for row in found:
+        (id_,) = row["parents"] or [row["id"]]
+        source = texts[int(id_[1:])]
+        if row["error"] or not row["answers"]:
+            assert (row["text"], row["edits"], row["model"]) == (source, None, None)
+            assert row["error"] or any(other["parents"] == [id_] for other in found)
+            continue
+        kind, _, reasons = decisions(row)[0].partition(": ")
+        assert (kind == "original") == (row["edits"] is None) == (row["model"] is None)
+        assert (kind == "rewritten") == (not reasons)
+        assert kind in ("rewritten", "partial") or row["text"] == source

@@ -103,13 +103,23 @@ def test_more_texts_than_prompts_have_other_seeds() -> None:
         ("guard_length_ratio", ANN * 4),
         ("guard_novel_number", ANN.replace("1931", "1932")),
         ("guard_novel_url", f"{ANN} See http://example.org/ann for more."),
-        ("guard_repetition", "She was born in Kent in 1931. " * 6),
     ],
 )
 def test_texts_that_are_not_taken_have_a_reason(reason: str, reply: "str | Answer") -> None:
     (row,) = variants(table(ANN), Writer(lambda _: reply), multi=1)
     assert (row["drop_reason"], row["variant"]) == (reason, "multi1")
     assert (row["answers"][0]["decision"], row["answers"][0]["errors"]) == (reason, 1)
+
+
+def test_a_loop_has_a_reason() -> None:
+    long = " ".join(
+        f"{ANN} The road {'abcdefghijklmnopqrst'[n]} leads to the house of another cousin." for n in range(12)
+    )
+    (row,) = variants(table(long), Writer(lambda _: "She was born in Kent in 1931. " * 40), multi=1)
+    assert row["drop_reason"] is None  # the source repeats itself too
+    long = " ".join(f"{n}{n}{n + 7} b{n} c{n} d{n}e{n} f{n} {n * n}g 1931." for n in range(60))
+    (row,) = variants(table(long), Writer(lambda _: "She was born in Kent in 1931. " * 40), multi=1)
+    assert row["drop_reason"] == "guard_repetition"
 
 
 def test_another_language_has_a_reason() -> None:

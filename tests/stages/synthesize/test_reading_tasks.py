@@ -107,7 +107,7 @@ def test_some_that_are_left_out_are_told() -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    with pytest.raises(ValueError, match="ReadingTasks.max_input should be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"ReadingTasks\.max_input should be at least 1, got 0"):
         ReadingTasks(max_input=0)
     with pytest.raises(ValueError, match="no prompt 'reading-task'; did you mean 'reading-tasks'"):
         ReadingTasks(prompt="reading-task")
