@@ -183,6 +183,7 @@ class Ledger:
         self.flush()
         with self._change:
             self._closed = True
+            self._failure = RunError(f"ledger {self.store.folder.url}: it is closed")  # for threads that are left over
             self._change.notify_all()
         if self._writer is not None:
             self._writer.join()

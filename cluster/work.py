@@ -5,10 +5,11 @@ mode, which row is next, so that a row that takes the whole process with it can 
 """
 
 import dataclasses
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from cluster.chain import Batch, Chain, killed_row
 from cluster.commit import ShardWriter, Target
-from cluster.errors import HeadraceError, RunError
+from cluster.errors import HeadraceError, RunError, is_transient
 from cluster.ledger import open_ledger
 from cluster.metrics import cpu_seconds
 from cluster.plan import PlannedStep
@@ -25,7 +26,10 @@ from cluster.shards import Shard
 from cluster.shuffle import join_verdicts, read_verdicts
 from cluster.storage import open_input
 from schemas.manifest import Counts, Manifest
-from stages.stage import Read, Stage, Unreadable, WorkerBrokenError, name_of
+from stages.stage import Read, Stage, Unreadable, name_of
+
+
+WINDOW = 2  # tables, for each that is in work, between the first that is not told of and the last that was begun
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def read_batches(
     """
     if opened.ledger is not None:
         opened.ledger.refresh(force=attempt > 1)
-    alone = 0 if careful.table is None else careful.table + opened.tables
+    alone = 0 if careful.table is None else careful.table + WINDOW * opened.tables
     ahead = Ahead(opened.tables)
     try:
         for number, item, fraction in read_shard(opened, target, shard):
@@ -117,25 +121,34 @@ def read_batches(
                 ahead.submit(opened, item, number, fraction, attempt, careful)
                 yield from ahead.ready()
         yield from ahead.rest()
-    except WorkerBrokenError:
-        ahead.close(wait=False)  # the others will never end
+    except Exception as error:
+        if is_transient(error):  # the shard will be tried again: what is being asked should be answered by then
+            ahead.settle()
         raise
-    finally:
-        ahead.close()
 
 
 class Ahead:
-    """Tables that threads are at, up to `tables` at a time, and their results in order."""
+    """Tables that threads are at, up to `tables` at a time, and their results in order.
+
+    The threads are daemons: a run that has failed does not wait for answers that may take a quarter of an hour.
+    """
 
     def __init__(self, tables: int) -> None:
         self._tables = tables
-        self._threads = ThreadPoolExecutor(tables, "table") if tables > 1 else None
         self._waiting: deque[Future[list[tuple[TableDone, Batch] | RowNext]]] = deque()
 
     def submit(self, *table: Any) -> None:
-        """A table as `_through` takes it."""
-        assert self._threads is not None
-        self._waiting.append(self._threads.submit(lambda: list(_through(*table))))
+        """A table as `_through` takes it; `ready` has made room for it."""
+        future: Future[list[tuple[TableDone, Batch] | RowNext]] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(list(_through(*table)))
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._waiting.append(future)
+        threading.Thread(target=work, name="table", daemon=True).start()
 
     def ready(self) -> Iterator[tuple[TableDone, Batch] | RowNext]:
         """Results that are there, until there is room for another table."""
@@ -144,18 +157,18 @@ class Ahead:
                 yield from self._waiting.popleft().result()
                 continue
             running = [future for future in self._waiting if not future.done()]
-            if len(running) < self._tables and len(self._waiting) < 2 * self._tables:
+            full = len(self._waiting) >= WINDOW * self._tables
+            if len(running) < self._tables and not full:
                 return
-            wait(running[:1] if len(self._waiting) >= 2 * self._tables else running, return_when=FIRST_COMPLETED)
+            wait(running[:1] if full else running, return_when=FIRST_COMPLETED)
 
     def rest(self) -> Iterator[tuple[TableDone, Batch] | RowNext]:
         while self._waiting:
             yield from self._waiting.popleft().result()
 
-    def close(self, wait: bool = True) -> None:
-        if self._threads is not None:
-            self._threads.shutdown(wait=wait, cancel_futures=True)
-            self._threads = None
+    def settle(self) -> None:
+        """Wait until no thread is at a table, whatever comes of them."""
+        wait(self._waiting)
 
 
 def _through(

@@ -34,6 +34,9 @@ ANSWER = pa.struct(
 PAIR = pa.struct(
     [pa.field("question", pa.large_string(), nullable=False), pa.field("answer", pa.large_string(), nullable=False)]
 )
+MESSAGE = pa.struct(
+    [pa.field("role", pa.string(), nullable=False), pa.field("content", pa.large_string(), nullable=False)]
+)
 MIN_K_SHARE = pa.struct([pa.field("share", pa.float64(), nullable=False), pa.field("score", pa.float32())])
 REPEAT = pa.struct([pa.field("start", pa.int64()), pa.field("end", pa.int64()), pa.field("of", pa.string())])
 
@@ -161,6 +164,12 @@ QUOTA = column("quota", pa.int64(), "how many relations of the document the budg
 PAIRS = column("pairs", pa.list_(PAIR), "questions on text and their answers, as a model wrote them")
 CHAIN = column("chain", pa.string(), "id of the first of the rows whose pairs were written in sight of one another")
 VARIANT = column("variant", pa.string(), "how text was made from its parent's, such as multi3 fullname permute1")
+MESSAGES = column("messages", pa.list_(MESSAGE), "the turns of a dialogue: user and assistant, one after the other")
+SUBJECT = column("subject", pa.string(), "discipline that the text is of, such as physics")
+VOCABULARY_SIZE = column("vocabulary_size", pa.int64(), "different words of text, whatever their case", unit="words")
+RARE_WORD_RATE = column(
+    "rare_word_rate", pa.float32(), "of the words of text, those beyond a vocabulary; names do not count", unit="0 to 1"
+)
 ORDER = column("order", pa.uint64(), "hash of seed and id: rows sorted by it are in a global random order")
 EMBEDDING = column("embedding", pa.list_(pa.float32()), "vector of length 1 that stands for the text")
 
@@ -197,6 +206,7 @@ ALL: dict[str, pa.Field] = {
         COMPONENT, COMPONENT_SIZE, KNOWN, BAND_HASH, JACCARD, CONTAMINATED_BY, MODEL,
         PROMPT_HASH, ANSWERS, PARENT_TEXT, ENTITIES, SUMMARY, QUOTA,
         ENTITY_COVERAGE, NOVEL_ENTITY_RATE, NOVEL_NUMBER_RATE, PAIRS, CHAIN, VARIANT, ORDER, EMBEDDING,
+        MESSAGES, SUBJECT, VOCABULARY_SIZE, RARE_WORD_RATE,
         URL_HASH, REPEATED_LINES, REPEATS, CENTROID, CENTROID_SIMILARITY, SIMILARITY,
         EDU_SCORE, EDU_INT_SCORE, WRITING_STYLE, REQUIRED_EXPERTISE, FACTS_AND_TRIVIA, EDUCATIONAL_VALUE, NLL,
         PERPLEXITY, MIN_K_SCORE, MIN_K, UNSAFE_SCORE, UNSAFE_LABEL, SAFETY, UNSAFE_CATEGORIES, FASTTEXT_LABEL,

@@ -30,6 +30,9 @@ Rows = Literal["same", "any"]
 Transform = Callable[[pa.Table], pa.Table]
 
 
+# Columns that stages append to, so that one of the input's own by that name is in the way.
+APPENDED = (columns.EDITS.name, columns.ANSWERS.name)
+
 # Metadata of a field that says how a stage is carried out, not what it makes: it is no part of the stage's identity.
 EXECUTION = {"execution": True}
 
@@ -163,6 +166,11 @@ def walk(stages: tuple[Stage, ...], schema: pa.Schema) -> tuple[pa.Schema, list[
     for stage in stages:
         faults += missing(schema, stage.reads, name_of(stage))
         for field in stage.adds:
+            if field.name in APPENDED and field.name in schema.names and schema.field(field.name).type != field.type:
+                there = schema.field(field.name).type
+                faults.append(
+                    f"{name_of(stage)} appends to {field.name!r}, which is {there} in the input: rename it there"
+                )
             if field.name in schema.names:
                 schema = schema.set(schema.get_field_index(field.name), field)
             else:

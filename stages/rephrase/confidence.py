@@ -16,13 +16,11 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 
-from schemas import columns as c
 from stages.models.engine import Request, Sampling
 from stages.prompts import PromptFile
 from stages.text.scripts import UNSPACED
 
 LOW_CONFIDENCE = "low_confidence"
-CONFIDENCE = c.column("confidence_score", c.LANG_SCORE.type, "the model's confidence in its rewrite", unit="0 to 1")
 WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])\w)+")
 REPLY = re.compile(r"^\W*(?:letter|answer)?\W*\(?([ABC])\b", re.IGNORECASE)
 WORTH = {"A": 1.0, "B": 0.0, "C": 0.5}

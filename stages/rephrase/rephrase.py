@@ -13,7 +13,6 @@ from stages.models.engine import Sampling
 from stages.models.ledger import Forgetful, Ledger
 from stages.models.spec import parse
 from stages.prompts import load_prompt
-from stages.rephrase.confidence import CONFIDENCE
 from stages.rephrase.rewrite import Task, rewrite
 from stages.rephrase.rows import Found, beside, instead, prepared
 from stages.rephrase.segments import counter
@@ -83,7 +82,7 @@ class Rephrase:
 
     @property
     def adds(self) -> pa.Schema:
-        return pa.schema([*ADDS, *([CONFIDENCE] if self.confidence is not None else [])])
+        return pa.schema([*ADDS, *([c.CONFIDENCE] if self.confidence is not None else [])])
 
     @property
     def resources(self) -> Resources:

@@ -9,7 +9,6 @@ from schemas import columns as c
 from stages.edits import Edit, append_edits
 from stages.ids import id_of
 from stages.models.ask import Asker, account, append_answers
-from stages.rephrase.confidence import CONFIDENCE
 from stages.rephrase.rewrite import Task, Work
 from stages.stage import StageError, set_columns
 
@@ -111,9 +110,9 @@ def _rewritten(rows: pa.Table, found: Found, numbers: list[int], asker: Asker) -
         model=pa.array([asker.model] * len(works), c.MODEL.type),
         prompt_hash=pa.array([found.task.prompt.hash] * len(works), c.PROMPT_HASH.type),
     )
-    if CONFIDENCE.name in rows.column_names and found.task.samples:
-        scores = pa.array([work.confidence for work in works], CONFIDENCE.type)
-        rows = rows.set_column(rows.schema.get_field_index(CONFIDENCE.name), CONFIDENCE, scores)
+    if c.CONFIDENCE.name in rows.column_names and found.task.samples:
+        scores = pa.array([work.confidence for work in works], c.CONFIDENCE.type)
+        rows = rows.set_column(rows.schema.get_field_index(c.CONFIDENCE.name), c.CONFIDENCE, scores)
     return rows
 
 

@@ -1,8 +1,11 @@
 """One shard from its file to its commit, told in reports; and the same shard row by row, when a worker died at it."""
 
+import threading
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import pyarrow as pa
 import pytest
 
 from cluster.chain import Chain
@@ -10,7 +13,9 @@ from cluster.commit import Target, read_manifests
 from cluster.errors import AccountError
 from cluster.plan import Plan
 from cluster.work import Careful, Opened, RowNext, TableDone, careful_apply, causes_of_death, run_shard
+from schemas import columns as c
 from schemas.manifest import Counts, Manifest
+from stages.stage import Resources, Rows, Transform, WorkerBrokenError
 from tests.fakes import LINES, CrashOn, DropWith, ReadLines, Twice, Upper
 from tests.runs import one_step, plan_over, rows, texts, write
 
@@ -164,3 +169,86 @@ def test_causes_of_death_are_stage_and_kind_of_error() -> None:
     )
     assert causes_of_death(dead) == (("CrashOn: ValueError", 2),)
     assert causes_of_death([]) == ()
+
+
+@dataclass(frozen=True)
+class Slowest:
+    """Several tables at a time; the first one ends only once all the others have, if `last` says how many there are."""
+
+    tables: int
+    last: int
+    reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
+    adds: ClassVar[pa.Schema] = pa.schema([])
+    rows: ClassVar[Rows] = "same"
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(memory_gb=0.5, tables=self.tables)
+
+    def open(self) -> Transform:
+        others = threading.Semaphore(0)
+
+        def apply(table: pa.Table) -> pa.Table:
+            if table.column("text")[0].as_py() == "0":
+                for _ in range(self.last):
+                    assert others.acquire(timeout=60)
+            else:
+                others.release()
+            return table
+
+        return apply
+
+
+def test_tables_that_overtake_each_other_come_out_in_order(tmp_path: Path) -> None:
+    lines = "".join(f"{i}\n" for i in range(40))
+    # 10 tables, 3 at a time: five may go past the first before it has to be waited for.
+    plan = plan_over(one_step(Slowest(3, last=5), CrashOn("17")), write(tmp_path / "in", {"a.txt": lines}))
+    reports = go(plan, tmp_path / "out")
+    assert [report.table for report in reports[:-1]] == list(range(10))
+    assert texts(tmp_path / "out/only/data") == [str(i) for i in range(40) if i != 17]
+    assert reports[-1].counts == Counts(40, 0, 39, dead=1)
+
+
+def test_after_a_death_the_tables_that_may_have_caused_it_go_one_by_one(tmp_path: Path) -> None:
+    lines = "".join(f"{i}\n" for i in range(1, 41))
+    plan = plan_over(one_step(InTurn(2)), write(tmp_path / "in", {"a.txt": lines}))
+    reports = go(plan, tmp_path / "out", attempt=2, careful=Careful(table=3))
+    assert [r.row for r in reports if isinstance(r, RowNext)] == [0, 1, 2, 3]
+    assert texts(tmp_path / "out/only/data") == [str(i) for i in range(1, 41)]
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """Raises when two tables are in it at one time and one of them may have taken a worker with it: lines 1 to 28."""
+
+    tables: int
+    reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
+    adds: ClassVar[pa.Schema] = pa.schema([])
+    rows: ClassVar[Rows] = "same"
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(memory_gb=0.5, tables=self.tables)
+
+    def open(self) -> Transform:
+        def apply(table: pa.Table) -> pa.Table:
+            suspect = int(table.column("text")[0].as_py()) <= 28
+            assert suspect == (threading.current_thread() is threading.main_thread())
+            return table
+
+        return apply
+
+
+def test_error_of_one_table_is_the_shards_error(tmp_path: Path) -> None:
+    plan = plan_over(one_step(Slowest(2, last=0), Broken()), write(tmp_path / "in", {"a.txt": "1\n2\n3\n4\n5\n"}))
+    with pytest.raises(WorkerBrokenError, match="dead"):
+        go(plan, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.*"))
+
+
+class Broken(Upper):
+    def open(self) -> Transform:
+        def apply(table: pa.Table) -> pa.Table:
+            raise WorkerBrokenError("dead")
+
+        return apply

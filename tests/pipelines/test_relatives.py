@@ -31,7 +31,7 @@ FAULTS = {"leat": ("503", "ok"), "barn": ("reset", "invalid", "ok")}
 
 
 def made(
-    recipe: Recipe, tmp_path: Path, documents: dict[str, str], out: str = "out", **settings: Any
+    recipe: Recipe, tmp_path: Path, documents: dict[str, str], fresh: bool = False, **settings: Any
 ) -> dict[str, Any]:
     """The totals of the recipe's one step, with the `settings` of its first stage changed."""
     tmp_path.mkdir(exist_ok=True)

@@ -132,3 +132,20 @@ def test_set_columns_knows_the_error_between_stages() -> None:
 def test_set_columns_refuses_what_is_no_column() -> None:
     with pytest.raises(KeyError, match="colour"):
         set_columns(pa.table({"id": ["a"]}), colour=pa.array(["red"]))
+
+
+@pytest.mark.parametrize("name", ["edits", "answers"])
+def test_a_column_of_the_inputs_own_is_in_the_way_of_what_stages_append(name: str) -> None:
+    @dataclass(frozen=True)
+    class Appends:
+        reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
+        adds: ClassVar[pa.Schema] = pa.schema([c.ALL[name]])
+        rows: ClassVar[Rows] = "same"
+        resources: ClassVar[Resources] = Resources()
+
+        def open(self) -> Transform:
+            return lambda table: table
+
+    _, faults = stage.walk((Appends(),), pa.schema([c.BODY, pa.field(name, pa.string())]))
+    assert faults == [f"Appends appends to {name!r}, which is string in the input: rename it there"]
+    assert stage.walk((Appends(), Appends()), pa.schema([c.BODY]))[1] == []
