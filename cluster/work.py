@@ -28,7 +28,6 @@ from cluster.storage import open_input
 from schemas.manifest import Counts, Manifest
 from stages.stage import Read, Stage, Unreadable, name_of
 
-
 WINDOW = 2  # tables, for each that is in work, between the first that is not told of and the last that was begun
 
 

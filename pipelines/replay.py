@@ -85,10 +85,11 @@ def _replay_step(folder: Folder, name: str) -> dict[str, Any]:
     target = Target(f"{folder.url}/{name}", step.get("removed_text", True))
     stages = _stages(step)
     ask = here(stages, target)
-    ledger = open_ledger(stages, step.get("ledger"), name)
+    paths = list(committed_files(target.folder, "dead"))
+    ledger = open_ledger(stages, step.get("ledger"), name) if paths else None
     before, after = 0, Counts()
     manifests = read_manifests(target.folder)
-    for path in list(committed_files(target.folder, "dead")):
+    for path in paths:
         shard = path.removeprefix("dead/").removesuffix(".parquet")
         rows, replayed = _replay_shard(target, manifests[shard], path, stages, ask, ledger)
         before += rows

@@ -73,9 +73,10 @@ class Spec:
 
     @property
     def model_id(self) -> str:
-        """The model's name, whatever engine runs it; a folder's ends in a hash of what is in it."""
-        folder = self.folder
-        return self.model if folder is None else f"{folder.name}@{_digest(folder)}"
+        """The model's name, whatever engine runs it; a folder's ends in a hash of what is in it. Adapters are part."""
+        folder, lora = self.folder, self.options.get("lora")
+        name = self.model if folder is None else f"{folder.name}@{_digest(folder)}"
+        return f"{name}+{_adapter(lora)}" if lora else name
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Dollars by the price table of the options."""
@@ -145,6 +146,12 @@ def _as(kind: type, value: str) -> Any:
             raise ValueError(value)
         return value.lower() in ("true", "1")
     return kind(value)
+
+
+def _adapter(lora: str) -> str:
+    """The name of an adapter; a folder's ends in a hash of what is in it."""
+    folder = Path(lora).expanduser()
+    return f"{folder.name}@{_digest(folder)}" if folder.is_dir() else lora
 
 
 def _digest(folder: Path) -> str:

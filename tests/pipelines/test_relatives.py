@@ -1,5 +1,6 @@
 """The recipes beside EntiGraph, whole: on a server that misbehaves, and on a real model that writes nonsense."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.recipe import Recipe, change
+from cluster.recipe import Recipe, change, restore
 from pipelines.augment import augment
 from pipelines.instruction import instruction
 from pipelines.reading import reading, reading_tasks
 from schemas import columns as c
+from stages.stage import execution_of, identity
 from tests.runs import plan_over, rows, run_local
 from tests.stages.models.misbehaving import Script, Server
 
@@ -160,3 +162,11 @@ def test_a_real_model_writes_nonsense_and_every_row_is_accounted_for(tmp_path: P
     assert totals["dead"] == 0
     assert totals["out"] + sum(totals["dropped"].values()) == 12
     assert all(reason.startswith("Augment.guard_") for reason in totals["dropped"])
+
+
+@pytest.mark.parametrize(
+    "recipe", [instruction(), reading(), reading_tasks(), augment()], ids=lambda recipe: recipe.name
+)
+def test_a_finished_step_can_be_opened_again(recipe: Recipe) -> None:
+    for stage in recipe.steps[0].stages:
+        assert restore(json.loads(json.dumps(identity(stage))), execution_of(stage)) == stage

@@ -92,7 +92,7 @@ def token_cost(tokenizer: Any) -> Cost:
     return lambda lines: [len(ids) for ids in tokenizer(list(lines))["input_ids"]]
 
 
-def generator(model: Any, tokenizer: Any, batch: int = 32, max_new_tokens: int = 256) -> Generate:
+def generator(model: Any, tokenizer: Any, batch: int = 32, max_new_tokens: int = 640) -> Generate:
     """Greedy answers, of batches sorted by length."""
 
     def generate(prompts: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 PROFILE = "headrace.json"
 TRAINING = "training.json"
-CHUNK_TOKENS, MAX_TOKENS, CONTEXT = 512, 256, 1024
+CHUNK_TOKENS, MAX_TOKENS, CONTEXT = 400, 640, 1280
 
 
 def profile(chunk_tokens: int = CHUNK_TOKENS) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def profile(chunk_tokens: int = CHUNK_TOKENS) -> dict[str, Any]:
         "chunk_tokens": chunk_tokens,
         "max_tokens": MAX_TOKENS,
         "context": CONTEXT,
-        "dialect": "remove_lines(line_start=012, line_end=014), numbers as they stand before the lines; keep_all()",
+        "dialect": "each line as a comment, # 012, then remove_lines(line_start=012, line_end=012) if it goes",
     }
 
 

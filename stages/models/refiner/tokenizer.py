@@ -14,8 +14,9 @@ HEAD, TAIL, LONG = 96, 32, 400  # characters
 CUT, CUT_LONG = " \u2026 ", " \u2026\u2026 "
 PAD, END = "<pad>", "</s>"
 OPEN, LINE, CLOSE = "[doc]", "\n[", "\n[/doc]"
-REMOVE, TO, AND, KEEP = "remove_lines(line_start=", ", line_end=", ")\nremove_lines(line_start=", "keep_all()"
-PIECES = (OPEN, LINE, CLOSE, REMOVE, TO, AND, KEEP)
+FIRST, NEXT, AFTER = "# ", "\n# ", ")\n# "
+REMOVE, TO, KEEP = "\nremove_lines(line_start=", ", line_end=", "\nkeep_all()"
+PIECES = (OPEN, LINE, CLOSE, FIRST, NEXT, AFTER, REMOVE, TO, KEEP)
 WORDS = (
     r"^\d{1,4}\]| ?\p{Han}| ?\p{Hiragana}+| ?\p{Katakana}+|\d{1,3}| ?\p{Lu}?\p{Ll}+| ?\p{Lu}+|"
     r" ?[\p{L}\p{M}]+| ?[^\s\p{L}\p{M}\p{N}]+|\s+"

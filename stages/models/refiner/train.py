@@ -1,8 +1,8 @@
 """Train the refiner: a Llama of under a million parameters, on a CPU in minutes.
 
-The loss is that of the program's tokens, and beside it one bit a line, read from the layer before the last at the
-line's end: main text or noise. So the model has decided when it begins to write, and writing is a matter of copying
-numbers. Hidden matrices learn by Muon (Jordan 2024), the rest by AdamW; windows grow while the rate falls.
+The loss is that of the program's tokens, and beside it what a line's end must know in the layer before the last: the
+line's number, and whether it is main text or noise. So the model has decided when it begins to write, and writing is a
+matter of looking up. Hidden matrices learn by Muon (Jordan 2024), the rest by AdamW; windows grow while the rate falls.
 """
 
 from collections.abc import Callable, Sequence
@@ -89,7 +89,7 @@ def new_model(shape: Shape, tokenizer: Any) -> Any:
     model = LlamaForCausalLM(config)
     _compose_numbers(model, tokenizer)
     model.generation_config = GenerationConfig(
-        do_sample=False, max_new_tokens=256, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+        do_sample=False, max_new_tokens=640, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     return model
 

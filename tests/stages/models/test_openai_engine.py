@@ -1,8 +1,10 @@
 """The `openai:` engine against a server that misbehaves: every request is answered or has its reason, once."""
 
+import asyncio
 import gc
 import logging
 import resource
+import socket
 import threading
 import traceback
 from collections.abc import Iterator
@@ -15,7 +17,9 @@ from transformers import PreTrainedTokenizerFast
 from stages.models.ask import Asker
 from stages.models.engine import Answer, Failure, Grammar, Prompt, Request, Sampling
 from stages.models.openai_engine import OpenAIEngine
+from stages.models.openai_faults import Again
 from stages.models.openai_pace import Backoff
+from stages.models.openai_retry import Asking, Limits, Tries
 from stages.models.spec import open_engine, parse
 from stages.stage import StageError
 from tests.stages.models.misbehaving import Count, Script, Server
@@ -457,33 +461,24 @@ def test_the_collector_waits_for_the_requests_on_their_way(server: Server, befor
         gc.set_threshold(*earlier)
 
 
-def test_a_row_that_kills_the_server_each_time_is_given_up(server: Server) -> None:
-    """Between its kills others are answered; while the server is away nobody's tries are counted."""
-    server.script = Script({"poison": ("silent",)})
-    engine = engine_of(server, tries=3, concurrency=2)
-    killed: list[str] = []
-    over = threading.Event()
+def test_a_row_that_kills_the_server_each_time_is_given_up() -> None:
+    """Between its kills others are answered; tries while nobody is answered are not counted."""
 
-    def kill_on_poison() -> None:
-        while not over.wait(0.002):
-            if len(acts(server, "poison") if "poison" in server.counts() else ()) > len(killed):
-                killed.append("poison")
-                server.vanish()
-                server.come_back()
+    async def main() -> list[bool]:
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))  # no listener: the probe is refused
+            limits = Limits(1, 1.0, 100.0, 3, 0.0, 0.0)
+            asking = Asking(f"http://127.0.0.1:{nobody.getsockname()[1]}/v1", limits, "", QUICK)
+            behind, given_up = Tries(), []
+            for others in (False, False, True, False, True, True):
+                if others:
+                    asking._circuit.answered()
+                begun = asyncio.get_running_loop().time()
+                given_up.append(await asking._counts(Again("gone", "reset"), behind, begun, "reset"))
+            await asking.close()
+            return given_up
 
-    killer = threading.Thread(target=kill_on_poison)
-    killer.start()
-    results: dict[int, Answer | Failure] = {}
-    others = iter(range(1, 10_000))
-    stream = engine.generate(texts("poison"))
-    feeding = threading.Thread(target=lambda: results.update(stream))
-    feeding.start()
-    while feeding.is_alive():
-        assert all(isinstance(r, Answer) for _, r in engine.generate(texts(f"row {next(others)}")))
-    over.set()
-    killer.join()
-    assert isinstance(results[0], Failure) and "given up after" in results[0].error
-    engine.close()
+    assert asyncio.run(main()) == [False, False, False, False, False, True]
 
 
 def test_an_engine_that_is_forgotten_ends_its_thread(server: Server) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from stages.models.refiner.corpus import Corpus, Mix, Window, example, program, prompt
+from stages.models.refiner.corpus import Corpus, Mix, Window, example, noise_lines, program, prompt
 from stages.models.refiner.tokenizer import LINE, train_tokenizer
 from stages.refine.labels import Document
 from stages.refine.program import RemoveLines, parse_program
@@ -21,17 +21,20 @@ def tokenizer() -> Any:
     return train_tokenizer(["Home Share Tags A long enough sentence. The end."] * 9, 1400)
 
 
-def test_a_program_has_one_call_for_each_run_of_noise() -> None:
-    assert program(10, LINES, KEEP) == (
-        "remove_lines(line_start=010, line_end=010)\nremove_lines(line_start=013, line_end=015)"
-    )
-    assert program(0, ("a", "", "b"), (True, False, True)) == "keep_all()"
-    assert program(998, ("a", "b", "c"), (True, True, False)) == "remove_lines(line_start=1000, line_end=1000)"
+def test_a_program_names_every_line_and_removes_the_noise() -> None:
+    assert program(999, ("a", "b"), (True, False)) == "# 999\n# 1000\nremove_lines(line_start=1000, line_end=1000)"
+    assert program(0, ("a", "", "b"), (True, False, True)) == "# 000\n# 001\n# 002\nkeep_all()"
+
+
+def test_a_blank_line_goes_with_the_noise_on_both_sides_of_it() -> None:
+    assert noise_lines(LINES, KEEP) == [True, False, False, True, True, True, False]
+    assert noise_lines(("", "a", ""), (True, False, True)) == [False, True, False]
+    assert noise_lines((), ()) == []
 
 
 def test_the_parser_reads_what_the_model_is_taught() -> None:
     parsed = parse_program(program(0, LINES, KEEP), within=(0, 6))
-    assert parsed.ops == (RemoveLines(0, 0), RemoveLines(3, 5))
+    assert parsed.ops == tuple(RemoveLines(n, n) for n in (0, 3, 4, 5))
     assert not parsed.errors
 
 

@@ -6,7 +6,20 @@ import pytest
 
 pytest.importorskip("torch")
 
-from stages.models.refiner.tokenizer import AND, CLOSE, HEAD, LINE, OPEN, REMOVE, TAIL, TO, train_tokenizer
+from stages.models.refiner.tokenizer import (
+    AFTER,
+    CLOSE,
+    FIRST,
+    HEAD,
+    KEEP,
+    LINE,
+    NEXT,
+    OPEN,
+    REMOVE,
+    TAIL,
+    TO,
+    train_tokenizer,
+)
 
 TEXTS = ["The mill stands at the mouth of the creek.", "Share this page | Home", "Die Mühle am Fluss 2024"] * 20
 
@@ -20,13 +33,15 @@ def test_numbers_are_one_token_before_lines_and_in_programs(tokenizer: Any) -> N
     assert tokenizer.tokenize("[doc]\n[012]\n[007]a\n[/doc]") == [
         OPEN, LINE, "012", "]", LINE, "007", "]", "a", CLOSE,
     ]  # fmt: skip
-    said = "remove_lines(line_start=012, line_end=014)\nremove_lines(line_start=020, line_end=020)"
-    assert tokenizer.tokenize(said) == [REMOVE, "012", TO, "014", AND, "020", TO, "020", ")"]
+    said = "# 011\n# 012\nremove_lines(line_start=012, line_end=012)\n# 013\nkeep_all()"
+    assert tokenizer.tokenize(said) == [
+        FIRST, "011", NEXT, "012", REMOVE, "012", TO, "012", AFTER, "013", KEEP,
+    ]  # fmt: skip
     assert tokenizer.decode(tokenizer.encode(said)) == said
 
 
 def test_a_number_of_four_digits_is_the_same_tokens_in_both(tokenizer: Any) -> None:
-    before, after = tokenizer.tokenize("[doc]\n[1203]x"), tokenizer.tokenize("remove_lines(line_start=1203")
+    before, after = tokenizer.tokenize("[doc]\n[1203]x"), tokenizer.tokenize("\nremove_lines(line_start=1203")
     assert before == [OPEN, LINE, "120", "3", "]", "x"]
     assert after == [REMOVE, "120", "3"]
 

@@ -1,0 +1,76 @@
+"""Engine settings: what they say, what is wrong with them, and which model they name."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.models.engine import Prompt, Request, Sampling
+from stages.models.ledger import key_of
+from stages.models.spec import parse
+from stages.stage import Resources
+
+
+def test_each_kind() -> None:
+    server = parse("openai:http://host:8000/v1/?concurrency=64&prompt_price=0.5&completion_price=2#org/model", "T")
+    assert (server.kind, server.target, server.model, server.model_id) == (
+        "openai", "http://host:8000/v1", "org/model", "org/model",
+    )  # fmt: skip
+    assert server.options["concurrency"] == 64
+    assert server.cost(1_000_000, 500_000) == 1.5
+    assert parse("transformers:org/model?gpus=0.25&memory_gb=8", "T").resources == Resources(1.0, 0.25, 8.0)
+    assert parse("vllm:org/model", "T").resources == Resources(1.0, 1.0, 4.0, 2)
+
+
+def test_a_folder_is_named_by_what_is_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "notes.md").write_text("one")
+    first = parse(f"transformers:{folder}?dtype=float32", "T").model_id
+    (folder / "notes.md").write_text("two")
+    assert parse(f"vllm:{folder}", "T").model_id == first
+    (folder / "model.safetensors").write_text("weights")
+    second = parse(f"transformers:{folder}", "T").model_id
+    assert second != first
+    assert second.startswith("tiny@")
+    assert parse(f"transformers:org/model?lora={folder}", "T").model_id == f"org/model+{second}"
+    assert parse("vllm:org/model?lora=org/adapter", "T").model_id == "org/model+org/adapter"
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ("transformer:x", "T: engine 'transformer:x' should begin with transformers:, vllm: or openai:; did you mean"),
+        ("model", "should begin with transformers:, vllm: or openai:"),
+        ("vllm:", "names no model, folder or address"),
+        ("openai:host#m", "needs an address such as openai:http://host:8000/v1#model"),
+        ("openai:http://host/v1", "names no model: add #MODEL"),
+        ("openai:http://key@host/v1#m", "a key does not belong in openai:...; name its variable with key_env=NAME"),
+        ("openai:http://host/v1?concurency=3#m", "openai has no option 'concurency'; did you mean 'concurrency'?"),
+        ("openai:http://host/v1?concurrency=many#m", "concurrency should be int, got 'many'"),
+        ("transformers:x?continuous=yes", "continuous should be bool, got 'yes'"),
+    ],
+)
+def test_what_is_wrong_is_told(engine: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r"^T: ") as told:
+        parse(engine, "T")
+    assert message in str(told.value)
+
+
+def test_keys_depend_on_model_sampling_and_prompt_alone() -> None:
+    request = Request(Prompt(chat=(("user", "Héllo \ud800"),)), Sampling(16))
+    assert key_of("m", request) == key_of("m", Request(Prompt(chat=(("user", "Héllo \ud800"),)), Sampling(16)))
+    others = [
+        key_of("n", request),
+        key_of("m", Request(Prompt(text="Héllo \ud800"), Sampling(16))),
+        key_of("m", Request(request.prompt, Sampling(17))),
+        key_of("m", Request(request.prompt, Sampling(16, seed=1))),
+    ]
+    assert len({key_of("m", request), *others}) == 5
+
+
+def test_a_prompt_is_one_thing() -> None:
+    with pytest.raises(ValueError, match="exactly one of them"):
+        Prompt(text="a", tokens=(1,))
+    with pytest.raises(ValueError, match="exactly one of them"):
+        Prompt()
