@@ -36,7 +36,8 @@ $(VLLM)/.installed: infra/vllm-constraints.txt
 vllm: $(VLLM)/.installed  ## vLLM for the CPU into .venv-vllm
 
 test-vllm: vllm  ## the tests of engine vllm: and of vLLM's server, in .venv-vllm
-	OMP_NUM_THREADS=1 nice -n 5 $(VLLM)/bin/python -m pytest tests/stages/models/on_vllm
+	OMP_NUM_THREADS=1 nice -n 5 $(VLLM)/bin/python -m pytest -W 'ignore:Unclosed context:ResourceWarning' \
+		tests/stages/models/on_vllm
 
 check: install   ## what CI checks: lint, format, types, tests
 	$(BIN)/ruff check .
@@ -49,7 +50,7 @@ format: install  ## rewrite to the house's format
 	$(BIN)/ruff format .
 
 bench: install   ## every benchmark, one JSON line each
-	@for b in engine web linearity agreement memory minhash language extraction screen dedup substring decontaminate; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	@for b in engine web linearity agreement memory minhash language extraction screen dedup substring decontaminate model_server; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 clean:           ## forget what was built here
 	rm -rf $(VENV) demo build *.egg-info

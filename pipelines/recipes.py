@@ -37,6 +37,10 @@ RECIPES = {
     "rate": "pipelines.rate:rate",
     "embed": "pipelines.embed:embed",
     "entigraph": "pipelines.entigraph:entigraph",
+    "instruction": "pipelines.instruction:instruction",
+    "reading": "pipelines.reading:reading",
+    "reading-tasks": "pipelines.reading:reading_tasks",
+    "augment": "pipelines.augment:augment",
     "rephrase": "pipelines.rephrase:rephrase",
 }
 KINDS: dict[str, Any] = {"stage": Stage, "source": Source, "shuffle": Shuffle}

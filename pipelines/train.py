@@ -52,9 +52,13 @@ def train_refiner(
     settings: Settings | None = None,
     annotated: Sequence[Document] = (),
     generated: int = judge.GENERATED_CHUNKS,
+    judged: int | None = 100,
     tell: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Read, train, measure and write; what came of it as plain data. `ConfigError` says what is wrong with the data."""
+    """Read, train, measure and write; what came of it as plain data. `ConfigError` says what is wrong with the data.
+
+    Measured on `judged` documents of each source at most, and on `generated` chunks with generated boilerplate.
+    """
     settings = settings or Settings()
     documents, sources = read_documents(inputs, pages, truth)
     documents += annotated
@@ -78,6 +82,7 @@ def train_refiner(
             evaluate.token_cost(tokenizer),
             folder.CHUNK_TOKENS,
             generated,
+            judged,
         )
         report = {
             "parameters": sum(p.numel() for p in model.parameters()),

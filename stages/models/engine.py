@@ -19,7 +19,7 @@ Role = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What is asked: exactly one of a text as it stands, a chat in the model's own template, or tokens.
 
@@ -59,7 +59,7 @@ class Sampling:
     grammar: Grammar | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """One thing to generate."""
 
@@ -67,7 +67,7 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What a request took. `seconds`: of a server, from the request to its answer; of a batch here, its share of it."""
 
@@ -76,7 +76,7 @@ class Usage:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A generated text. `length`: it was cut by `max_tokens`, or by the model's context."""
 

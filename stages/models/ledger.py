@@ -7,7 +7,6 @@ the same model behind another back end, address or batch has the same answers.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Protocol
 
 import orjson
@@ -46,7 +45,20 @@ class Forgetful:
 
 def key_of(model: str, request: Request) -> bytes:
     """16 bytes of SHA-256 over the model's name, the sampling and the prompt, as canonical JSON."""
-    what = {"model": model, "sampling": asdict(request.sampling), "prompt": asdict(request.prompt)}
+    prompt, sampling = request.prompt, request.sampling
+    grammar = sampling.grammar  # spelled out: dataclasses.asdict takes three times as long
+    what = {
+        "model": model,
+        "prompt": {"chat": prompt.chat, "text": prompt.text, "tokens": prompt.tokens},
+        "sampling": {
+            "grammar": grammar and {"kind": grammar.kind, "text": grammar.text},
+            "max_tokens": sampling.max_tokens,
+            "seed": sampling.seed,
+            "stop": sampling.stop,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+        },
+    }
     text = json.dumps(what, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:KEY_BYTES]
 

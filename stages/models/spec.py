@@ -41,7 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "tokenizer": "", "runner": "auto", "structured": "guidance",
     },
     "openai": {
-        **COMMON, "memory_gb": 1.0, "tables": 2, "concurrency": 512, "requests_per_minute": 0.0,
+        **COMMON, "memory_gb": 1.0, "tables": 4, "concurrency": 512, "requests_per_minute": 0.0,
         "tokens_per_minute": 0.0, "timeout": 600.0, "patience": 900.0, "tries": 8, "key_env": "OPENAI_API_KEY",
         "style": "auto", "structured": "vllm", "tokenizer": "",
     },

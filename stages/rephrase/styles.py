@@ -42,6 +42,8 @@ STYLES: dict[str, Style] = {
     "wrap-medium": WRAP,
     "wrap-hard": WRAP,
     "wrap-qa": WRAP,
+    # TinyHelen (arXiv 2501.00522): it leaves out noise, so a text may become much shorter
+    "leaner": Style("sentences", max_input=300, max_output=600, guards=DIGEST),
     # methods 3.2: min_doc, min_seg, max_input, max_output; documents under 50 tokens (diverse_qa 100) are dropped
     "nemotron-wikipedia-paraphrasing": Style("lines", 512, 512, 5, 5, 50),
     "nemotron-diverse-qa": Style("lines", 1000, 600, 30, 30, 100, "pairs", ANY_LENGTH),

@@ -62,6 +62,7 @@ class Augment:
     max_tokens: int = 2048
     temperature: float = 0.7
     seed: int = 42
+    model_id: str | None = field(init=False, default=None)
     prompt_hashes: tuple[str, ...] = field(init=False, default=())
     language_checksum: str = field(init=False, default="")  # of the model that the guards tell languages by
 
@@ -81,8 +82,7 @@ class Augment:
                 f"{NAME}: {self.multi} texts from {len(self.prompts)} prompts at temperature 0 repeat themselves; "
                 "name more prompts, or set a temperature"
             )
-        if self.model is None:
-            object.__setattr__(self, "model", parse(self.engine, NAME).model_id)
+        object.__setattr__(self, "model_id", self.model or parse(self.engine, NAME).model_id)
         object.__setattr__(self, "prompt_hashes", tuple(prompt.hash for prompt in self._prompts()))
         object.__setattr__(self, "language_checksum", self._guards().language_checksum)
 
@@ -99,7 +99,7 @@ class Augment:
 
     def open_with_ledger(self, ledger: Ledger) -> Transform:
         """The transform, with answers that were paid for before."""
-        asker = open_asker(parse(self.engine, NAME), self.model or "", ledger) if self.multi else None
+        asker = open_asker(parse(self.engine, NAME), str(self.model_id), ledger) if self.multi else None
         return lambda table: self.write(table, asker)
 
     def write(self, table: pa.Table, asker: Asker | None) -> pa.Table:
@@ -120,7 +120,7 @@ class Augment:
         return set_columns(
             heirs(table, NAME, None, parts),
             variant=pa.array([v.label for v in made], c.VARIANT.type),
-            model=pa.array([self.model if v.prompt else None for v in made], c.MODEL.type),
+            model=pa.array([self.model_id if v.prompt else None for v in made], c.MODEL.type),
             prompt_hash=pa.array([v.prompt for v in made], c.PROMPT_HASH.type),
         )
 

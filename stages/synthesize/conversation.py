@@ -48,9 +48,9 @@ class Conversation:
     with the reason `conversation_short`. `variant` says which it is: `mind-debate piece 2`. The paper found that the
     speakers must not know the same; the prompts see to that.
 
-    Other reasons: those of stages/synthesize/turns.py, such as `conversation_one_speaker`, and of stages/guards, without
-    a length ratio and novel numbers (`guards` are changes to them); `document_empty`. A call that failed leaves a dead
-    row.
+    Other reasons: those of stages/synthesize/turns.py, such as `conversation_one_speaker`; those of stages/guards,
+    without a length ratio and novel numbers (`guards` are changes to them); `document_empty`. A call that failed leaves
+    a dead row.
     """
 
     engine: str = field(default="transformers:Qwen/Qwen2.5-7B-Instruct?dtype=bfloat16", metadata=EXECUTION)

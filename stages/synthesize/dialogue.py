@@ -73,7 +73,9 @@ class Dialogue:
     def __post_init__(self) -> None:
         if len(self.prompts) != 3:
             raise ValueError(f"{NAME}.prompts should be three: for facts, plan and dialogue, got {self.prompts!r}")
-        prepare(self, self.prompts, self._guards(), ("text", "facts", "plan"), least_facts=1, least_turns=2, max_input=1)
+        prepare(
+            self, self.prompts, self._guards(), ("text", "facts", "plan"), least_facts=1, least_turns=2, max_input=1
+        )
 
     @property
     def resources(self) -> Resources:

@@ -16,12 +16,22 @@ from stages.stage import EXECUTION, Resources, Rows, Transform
 from stages.synthesize.heirs import ADDED
 from stages.synthesize.listing import parse_list, why_not
 from stages.synthesize.reading import cut
-from stages.synthesize.writing import DOCUMENT_EMPTY, Draft, Row, Writer, guard, open_writer, prepare, texts_of, writer_of
+from stages.synthesize.writing import (
+    DOCUMENT_EMPTY,
+    Draft,
+    Row,
+    Writer,
+    guard,
+    open_writer,
+    prepare,
+    texts_of,
+    writer_of,
+)
 
 NAME = "Doc2Query"
 LONGEST = 64 * 5  # characters of a query: docTTTTTquery's has 64 tokens at most
-# Queries are short beside their document, and are like one another.
-GUARDS = Guards(min_length_ratio=None, max_length_ratio=None, dup_n_grams=())
+# Queries are short beside their document, and are like one another; one that was cut is left out by the parser.
+GUARDS = Guards(min_length_ratio=None, max_length_ratio=None, dup_n_grams=(), truncated=False)
 
 Queries = tuple[str, ...]
 

@@ -6,9 +6,11 @@
 
     <QUE> question <ANS> answer </END></s><s> <CON> the next text </CON>
 
-What comes before the last text are examples that the model wrote itself. The original passes over what is no pair; here
-every piece has a reason. It also takes pairs that its templates cannot use later, or with an empty question, or with
-marks of the form in them: here these have a reason at once.
+What comes before the last text are examples that the model wrote itself. The first <s> is typed although the engine
+puts one in front too: so it was for the original (methods 26.5).
+
+The original passes over what is no pair; here every piece has a reason. It also takes pairs that its templates cannot
+use later, or with an empty question, or with marks of the form in them: here these have a reason at once.
 """
 
 import hashlib

@@ -62,15 +62,14 @@ class InstructionPairs:
     temperature: float = 0.0
     seed: int = 42
     prompt_hash: str = field(init=False, default_factory=form_hash)
+    model_id: str = field(init=False)
 
     reads: ClassVar[pa.Schema] = pa.schema([c.ID, c.BODY])
     adds: ClassVar[pa.Schema] = pa.schema([c.PAIRS, c.CHAIN, c.ANSWERS, c.ERROR])
     rows: ClassVar[Rows] = "same"
 
     def __post_init__(self) -> None:
-        spec = parse(self.engine, NAME)
-        if self.model is None:
-            object.__setattr__(self, "model", spec.model_id)
+        object.__setattr__(self, "model_id", self.model or parse(self.engine, NAME).model_id)
         for name in ("rounds", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{NAME}.{name} should be at least 1, got {getattr(self, name)}")
@@ -88,7 +87,7 @@ class InstructionPairs:
 
     def open_with_ledger(self, ledger: Ledger) -> Transform:
         """The transform, with answers that were paid for before."""
-        asker = open_asker(parse(self.engine, NAME), self.model or "", ledger)
+        asker = open_asker(parse(self.engine, NAME), self.model_id, ledger)
         return lambda table: self.write(table, asker)
 
     def write(self, table: pa.Table, asker: Asker) -> pa.Table:

@@ -21,9 +21,7 @@ class Listed(NamedTuple):
     faults: tuple[str, ...]
 
 
-def parse_list(
-    reply: str, finish: Finish = "stop", longest: int = 1000, source: str = "", prompt: str = ""
-) -> Listed:
+def parse_list(reply: str, finish: Finish = "stop", longest: int = 1000, source: str = "", prompt: str = "") -> Listed:
     """The entries of a reply, each once whatever its case, of at most `longest` characters.
 
     What stands before the first entry is no part of the list; a line without a mark goes on with the entry before it.

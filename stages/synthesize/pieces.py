@@ -42,7 +42,7 @@ def pieces_of(text: str, limit: int, count: Count, language: str = "en") -> list
 def read_piece(reply: str, piece: Piece) -> str | None:
     """What a reply makes of a piece, in the lines of the piece; None where it has another number of lines.
 
-    Opening remarks and quotation marks around it go only where the reply does not fit with them: they may be the text's.
+    Opening remarks go only where the reply does not fit with them, quotation marks only where the piece has none.
     """
     wanted = len(piece.lines)
     for said in (reply, strip_opening(reply.strip())):

@@ -45,6 +45,7 @@ class ReadingTasks:
     max_tokens: int = 1024
     temperature: float = 0.7
     seed: int = 42
+    model_id: str = field(init=False)
     prompt_hash: str = field(init=False)
     templates_hash: str = field(init=False, default_factory=templates_hash)
 
@@ -53,9 +54,7 @@ class ReadingTasks:
     rows: ClassVar[Rows] = "same"
 
     def __post_init__(self) -> None:
-        spec = parse(self.engine, NAME)
-        if self.model is None:
-            object.__setattr__(self, "model", spec.model_id)
+        object.__setattr__(self, "model_id", self.model or parse(self.engine, NAME).model_id)
         object.__setattr__(self, "prompt_hash", load_prompt(self.prompt).hash)
         for name in ("max_input", "max_tokens"):
             if getattr(self, name) < 1:
@@ -72,7 +71,7 @@ class ReadingTasks:
 
     def open_with_ledger(self, ledger: Ledger) -> Transform:
         """The transform, with answers that were paid for before."""
-        asker = open_asker(parse(self.engine, NAME), self.model or "", ledger)
+        asker = open_asker(parse(self.engine, NAME), self.model_id, ledger)
         return lambda table: self.write(table, asker)
 
     def write(self, table: pa.Table, asker: Asker) -> pa.Table:
@@ -131,7 +130,7 @@ class ReadingTasks:
         reasons = [reason_of(d or "") if is_ else None for d, is_ in zip(decisions, rejected, strict=True)]
         return set_columns(
             replace_texts(table, NAME, texts, rules),
-            model=_where(written, self.model, table, c.MODEL),
+            model=_where(written, self.model_id, table, c.MODEL),
             prompt_hash=_where(written, self.prompt_hash, table, c.PROMPT_HASH),
             drop_reason=pa.array(reasons, c.DROP_REASON.type),
             error=pa.array(errors, c.ERROR.type),

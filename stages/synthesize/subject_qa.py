@@ -18,7 +18,17 @@ from stages.stage import EXECUTION, Resources, Rows, Transform
 from stages.synthesize.heirs import ADDED
 from stages.synthesize.lots import Lot
 from stages.synthesize.tasks_form import parse_tasks
-from stages.synthesize.writing import DOCUMENT_EMPTY, Draft, Row, Writer, guard, open_writer, prepare, texts_of, writer_of
+from stages.synthesize.writing import (
+    DOCUMENT_EMPTY,
+    Draft,
+    Row,
+    Writer,
+    guard,
+    open_writer,
+    prepare,
+    texts_of,
+    writer_of,
+)
 from stages.text.words import check_language
 
 NAME = "SubjectQA"
@@ -31,8 +41,8 @@ SUBJECT_EMPTY, SUBJECT_REFUSAL, SUBJECT_NONE = "subject_empty", "subject_refusal
 SUBJECT_UNKNOWN, SUBJECT_SEVERAL = "subject_unknown", "subject_several"
 SNIPPET_SHORT = "snippet_short"
 FORMS = {"qa": ("qa",), "snippet": ("snippet",), "both": ("qa", "snippet")}
-# An answer is shorter than its snippet, or longer than a short one.
-GUARDS = Guards(min_length_ratio=None, max_length_ratio=None)
+# An answer is shorter than its snippet, or longer than a short one; one that was cut is left out by the parser.
+GUARDS = Guards(min_length_ratio=None, max_length_ratio=None, truncated=False)
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -52,9 +62,7 @@ class SubjectQA:
     that a fifth of synthetic data is best, and up to 30 % of wrong answers harmless.
     """
 
-    engine: str = field(
-        default="transformers:mistralai/Mistral-7B-Instruct-v0.3?dtype=bfloat16", metadata=EXECUTION
-    )
+    engine: str = field(default="transformers:mistralai/Mistral-7B-Instruct-v0.3?dtype=bfloat16", metadata=EXECUTION)
     model: str | None = None
     prompt: str = "syne-qa"
     subject_prompt: str = "syne-subject"
@@ -83,7 +91,9 @@ class SubjectQA:
             raise ValueError(f"{NAME}.subjects should name one at least")
         check_language(self.language)
         prompts = [self.prompt] if self.subject else [self.subject_prompt, self.prompt]
-        prepare(self, prompts, self._guards(), ("text", "subject", "subjects"), snippets=1, snippet_tokens=1, least_tokens=0)
+        prepare(
+            self, prompts, self._guards(), ("text", "subject", "subjects"), snippets=1, snippet_tokens=1, least_tokens=0
+        )
 
     @property
     def reads(self) -> pa.Schema:

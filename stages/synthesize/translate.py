@@ -19,7 +19,17 @@ from stages.rephrase.segments import count_words
 from stages.stage import EXECUTION, Resources, Rows, Transform, set_columns
 from stages.synthesize.heirs import ADDED
 from stages.synthesize.pieces import Piece, has_letters, joined, pieces_of, read_piece
-from stages.synthesize.writing import DOCUMENT_EMPTY, Draft, Row, Writer, guard, open_writer, prepare, texts_of, writer_of
+from stages.synthesize.writing import (
+    DOCUMENT_EMPTY,
+    Draft,
+    Row,
+    Writer,
+    guard,
+    open_writer,
+    prepare,
+    texts_of,
+    writer_of,
+)
 from stages.text.words import check_language
 
 NAME = "Translate"
@@ -57,9 +67,7 @@ class Translate:
     """
 
     languages: tuple[str, ...] = ("fr", "de", "es")
-    engine: str = field(
-        default="transformers:mistralai/Mistral-7B-Instruct-v0.3?dtype=bfloat16", metadata=EXECUTION
-    )
+    engine: str = field(default="transformers:mistralai/Mistral-7B-Instruct-v0.3?dtype=bfloat16", metadata=EXECUTION)
     model: str | None = None
     prompt: str = "translate"
     names: dict[str, str] = field(default_factory=dict, hash=False)
@@ -165,7 +173,9 @@ class Translate:
                 wrong = OTHER_LANGUAGE if label != draft.parts[0] else UNSURE if score < self.threshold else None
                 draft.reason = wrong
             more = {c.LANG.name: label, c.LANG_SCORE.name: score} if draft.found else {}
-            rows.append((writer.heir(draft, draft.found or ""), {**more, c.VARIANT.name: f"translated {draft.parts[0]}"}))
+            rows.append(
+                (writer.heir(draft, draft.found or ""), {**more, c.VARIANT.name: f"translated {draft.parts[0]}"})
+            )
         return rows
 
     def _guards(self) -> Guards:

@@ -100,9 +100,7 @@ class Writer:
         """Rows in the order of their documents, with the columns of `adds` that are not those of all heirs."""
         ordered = sorted(made, key=lambda one: one[0].row)
         further = [name for name in adds.names if name not in {column.name for column in ADDED}]
-        values = {
-            name: pa.array([more.get(name) for _, more in ordered], c.ALL[name].type) for name in further
-        }
+        values = {name: pa.array([more.get(name) for _, more in ordered], c.ALL[name].type) for name in further}
         return set_columns(heirs(table, self.stage, self.asker.model, [heir for heir, _ in ordered]), **values)
 
 
@@ -117,12 +115,10 @@ def writer_of(stage: Any, asker: Asker) -> Writer:
     return Writer(name_of(stage), asker, Sampling(stage.max_tokens, stage.temperature), stage.seed)
 
 
-def prepare(
-    stage: Any, prompts: Sequence[str], guards: Guards | None, shows: Sequence[str], **least: float
-) -> None:
+def prepare(stage: Any, prompts: Sequence[str], guards: Guards | None, shows: Sequence[str], **least: float) -> None:
     """Check what such stages have in common, and fill model_id, prompt_hashes and language_checksum.
 
-    `shows`: what the stage has for the places of a prompt; the text, which is the first of them, every prompt must show.
+    `shows`: what the stage has for the places of a prompt. Every prompt must show the first of them, the text.
     """
     name = name_of(stage)
     for prompt in map(load_prompt, prompts):

@@ -66,6 +66,7 @@ class Trained(NamedTuple):
 
 MEASURED = 4  # batches of each phase from which the time of all is told
 UPDATING = 1.15  # a step's time over that of its batch and gradients
+SPREAD = 0.1  # of the vectors of tokens, at the beginning
 WARM_UP, FALLING = 40, 0.7  # steps to the highest rate; the share of them, at the end, over which it falls to nothing
 
 
@@ -95,12 +96,17 @@ def new_model(shape: Shape, tokenizer: Any) -> Any:
 
 
 def _compose_numbers(model: Any, tokenizer: Any) -> None:
-    """A number's vector begins as the sum of its digits', so that what is learnt of one number holds for all."""
+    """A number's vector begins as the sum of its digits', so that what is learnt of one number holds for all.
+
+    Vectors are long from the beginning: they are the output's too (tied), and with short ones no number can be told
+    from a thousand others for sure until each has been seen often.
+    """
     import torch  # noqa: PLC0415
 
     vectors = model.get_input_embeddings().weight
-    places = torch.randn(3, 10, vectors.shape[1]) * model.config.initializer_range
+    places = torch.randn(3, 10, vectors.shape[1]) * SPREAD
     with torch.no_grad():
+        vectors.normal_(0, SPREAD)
         for number in TRIPLES:
             vectors[tokenizer.convert_tokens_to_ids(number)] = sum(places[i, int(d)] for i, d in enumerate(number))
 

@@ -163,6 +163,8 @@ def test_answers_that_were_there_come_before_the_stop(server: Server) -> None:
     engine = engine_of(server, concurrency=4)
     stream = engine.generate(texts("a", "b", "bad 1"))
     assert {next(stream)[0], next(stream)[0]} == {0, 1}
+    while "bad 1" not in server.counts():
+        pass
     server.script = Script({"": ("401",)})
     with pytest.raises(StageError, match="401"):
         list(engine.generate(texts("z")))

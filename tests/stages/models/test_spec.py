@@ -1,10 +1,11 @@
 """Engine settings: what they say, what is wrong with them, and which model they name."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from stages.models.engine import Prompt, Request, Sampling
+from stages.models.engine import Grammar, Prompt, Request, Sampling
 from stages.models.ledger import key_of
 from stages.models.spec import parse
 from stages.stage import Resources
@@ -67,6 +68,17 @@ def test_keys_depend_on_model_sampling_and_prompt_alone() -> None:
         key_of("m", Request(request.prompt, Sampling(16, seed=1))),
     ]
     assert len({key_of("m", request), *others}) == 5
+
+
+def test_every_field_of_a_request_is_in_the_key() -> None:
+    """So that a field that is added is not forgotten there: its answers would be another's."""
+    assert {f.name for f in dataclasses.fields(Prompt)} == {"text", "chat", "tokens"}
+    assert {f.name for f in dataclasses.fields(Sampling)} == {
+        "max_tokens", "temperature", "top_p", "stop", "seed", "grammar",
+    }  # fmt: skip
+    grammars = [None, Grammar("regex", "a"), Grammar("json", "a"), Grammar("regex", "b")]
+    keys = {key_of("m", Request(Prompt(text="a"), Sampling(grammar=grammar))) for grammar in grammars}
+    assert len(keys) == 4
 
 
 def test_a_prompt_is_one_thing() -> None:

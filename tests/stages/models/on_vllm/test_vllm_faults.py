@@ -11,7 +11,6 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 from stages.models.engine import Prompt, Request, Sampling
-from stages.models.spec import Spec, parse
 from stages.stage import StageError, WorkerBrokenError
 from tests.stages.models import tiny
 
@@ -20,7 +19,7 @@ ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.timeout(900)
 
 from tests.stages.models.on_vllm import reference  # noqa: E402
-from tests.stages.models.on_vllm.conftest import SMALL, opened  # noqa: E402
+from tests.stages.models.on_vllm.conftest import opened  # noqa: E402
 from tests.stages.models.on_vllm.test_vllm_generate import LINES, in_order, whole  # noqa: E402
 from tests.stages.models.on_vllm.worker import Worker, seeded  # noqa: E402
 
@@ -110,12 +109,8 @@ def test_what_cannot_start_ends_the_run(tmp_path: Path, llama: Path) -> None:
     with pytest.raises(StageError, match=r"engine vllm:.*no-such-model does not start: "):
         opened(tmp_path / "no-such-model")
     narrow = tiny.llama(tmp_path / "narrow", num_attention_heads=4, head_dim=16)
-    with pytest.raises(
-        (StageError, WorkerBrokenError), match=r"engine vllm:.*narrow"
-    ):  # its attention has no such heads
-        list(opened(narrow).generate([Request(Prompt(text="x"))]))
+    engine = opened(narrow)  # vLLM's attention on a CPU has no heads of 16: it finds out when it is asked
+    with pytest.raises(WorkerBrokenError, match=r"narrow: its processes have died"):
+        list(engine.generate([Request(Prompt(text="x"))]))
+    engine.close()
     assert alive() == before
-
-
-def test_the_spec_of_the_tests_is_a_spec() -> None:
-    assert isinstance(parse(f"vllm:some/model?{SMALL}", "test"), Spec)
