@@ -53,4 +53,4 @@ bench: install   ## every benchmark, one JSON line each
 	@for b in engine web linearity agreement memory minhash language extraction screen dedup substring decontaminate model_server; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 clean:           ## forget what was built here
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) .venv-vllm demo build *.egg-info

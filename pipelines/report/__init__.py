@@ -6,6 +6,8 @@ figures   languages, lengths, sites, edits, deaths, counted in the sample
 duplicates     clusters, sites, scores and pairs of a step that drops duplicates; a section of its own
 difference     two texts side by side
 refinement     what models decided, took and cost, and texts before and after them; a section of its own
+synthesis      what was made from documents: fan-out, faithfulness, diversity, budget; a section of its own
+entity_graph   the entities that synthetic rows relate, as Parquet and as a drawing
 contamination   test items of benchmarks that a step found, counted over all rows; a section of its own
 charts    numbers and shapes as text and inline SVG
 page.html, page.css   the page; every value from the data is escaped by the template engine
@@ -23,6 +25,7 @@ from pipelines.report.duplicates import Duplicates, read_duplicates
 from pipelines.report.figures import Figures, draw
 from pipelines.report.refinement import Refinement, read_refinement
 from pipelines.report.sample import read_sample
+from pipelines.report.synthesis import Synthesis, read_synthesis
 
 NAME = "report.html"
 
@@ -34,8 +37,9 @@ def write_report(output: str) -> str:
     contamination = write_contamination(folder, account)
     duplicates = read_duplicates(folder, account)
     refinement = read_refinement(folder, account)
+    synthesis = read_synthesis(folder, account, refinement)
     figures = draw(read_sample(folder, account))
-    folder.put(NAME, page(account, figures, contamination, duplicates, refinement).encode())
+    folder.put(NAME, page(account, figures, contamination, duplicates, refinement, synthesis).encode())
     return f"{output.rstrip('/')}/{NAME}"
 
 
@@ -45,6 +49,7 @@ def page(
     contamination: Contamination | None = None,
     duplicates: tuple[Duplicates, ...] = (),
     refinement: tuple[Refinement, ...] = (),
+    synthesis: tuple[Synthesis, ...] = (),
 ) -> str:
     """The page as text."""
     environment = Environment(
@@ -58,5 +63,10 @@ def page(
     environment.globals |= charts.SHAPES
     template = environment.get_template("page.html")
     return template.render(
-        run=account, figures=figures, contamination=contamination, duplicates=duplicates, refinement=refinement
+        run=account,
+        figures=figures,
+        contamination=contamination,
+        duplicates=duplicates,
+        refinement=refinement,
+        synthesis=synthesis,
     )

@@ -98,8 +98,7 @@ class Dialogue:
         drafts = [self._draft(row, text) for row, text in enumerate(texts)]
         reads: tuple[Read[Turns], ...] = (self._facts, self._plan, self._dialogue)
         for name, read in zip(self.prompts, reads, strict=True):
-            prompt = load_prompt(name)
-            writer.ask(ids, drafts, lambda _, prompt=prompt: prompt, read)  # type: ignore[misc]
+            writer.ask(ids, drafts, load_prompt(name), read)
         # without the speakers' names, which are markup of a chat to the guards
         guard(self._guards(), drafts, lambda draft: "\n\n".join(turn.text for turn in draft.found or ()))
         return writer.rows(table, [_row(writer, draft) for draft in drafts], self.adds)

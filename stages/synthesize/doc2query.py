@@ -90,8 +90,7 @@ class Doc2Query:
     def _write(self, table: pa.Table, writer: Writer) -> pa.Table:
         ids, texts = texts_of(table)
         drafts = [self._draft(row, text) for row, text in enumerate(texts)]
-        prompt = load_prompt(self.prompt)
-        writer.ask(ids, drafts, lambda _: prompt, self._read)
+        writer.ask(ids, drafts, load_prompt(self.prompt), self._read)
         guard(self._guards(), drafts, lambda draft: "\n".join(draft.found or ()))
         made = [row for draft in drafts for row in self._rows(writer, draft, texts[draft.row])]
         return writer.rows(table, made, self.adds)

@@ -123,10 +123,9 @@ class SubjectQA:
             for draft in drafts:
                 self._label(draft, str(labels[draft.row] or NONE))
         else:
-            prompt = load_prompt(self.subject_prompt)
-            writer.ask(ids, drafts, lambda _: prompt, lambda draft, answer: self._label(draft, answer.text))
-        question = load_prompt(self.prompt)
-        writer.ask(ids, drafts, lambda _: question, self._read)
+            labelled = load_prompt(self.subject_prompt)
+            writer.ask(ids, drafts, labelled, lambda draft, answer: self._label(draft, answer.text))
+        writer.ask(ids, drafts, load_prompt(self.prompt), self._read)
         guard(self._guards(), drafts, lambda draft: written(draft.found or ()))
         return writer.rows(table, [row for draft in drafts for row in self._rows(writer, draft)], self.adds)
 

@@ -126,8 +126,7 @@ class Translate:
             for code in self.languages
             for draft in self._drafts(row, text, pieces[row], code, there[row][0])
         ]
-        prompt = load_prompt(self.prompt)
-        writer.ask(ids, drafts, lambda _: prompt, _read)
+        writer.ask(ids, drafts, load_prompt(self.prompt), _read)
         guard(self._guards(), drafts, lambda draft: draft.found or "")
         groups = [list(group) for _, group in groupby(drafts, key=lambda draft: (draft.row, draft.parts[0]))]
         whole = [self._whole(group, texts[group[0].row], pieces[group[0].row]) for group in groups]

@@ -57,7 +57,7 @@ def rendered(turns: Sequence[Turn]) -> str:
 def _turns(reply: str, speakers: Sequence[str]) -> tuple[Turn, ...]:
     names = {name.casefold(): name for name in speakers}
     marks = list(_label(tuple(speakers)).finditer(reply))
-    ends = [mark.start() for mark in marks[1:]] + [len(reply)]
+    ends = [*(mark.start() for mark in marks[1:]), len(reply)][: len(marks)]
     return tuple(
         Turn(names[" ".join(mark[1].split()).casefold()], reply[mark.end() : end].strip())
         for mark, end in zip(marks, ends, strict=True)

@@ -64,11 +64,13 @@ class Writer:
     sampling: Sampling
     seed: int
 
-    def ask(self, ids: Sequence[str], drafts: Sequence[Draft[T]], prompt_of: PromptOf[T], read: Read[T]) -> None:
-        """Ask about every open draft of the documents `ids`. `read` fills `found`, or says why the reply is none."""
+    def ask(
+        self, ids: Sequence[str], drafts: Sequence[Draft[T]], prompt: PromptFile | PromptOf[T], read: Read[T]
+    ) -> None:
+        """Ask `prompt` about every open draft of the documents `ids`. `read` fills `found`, or says why it cannot."""
         asked = [draft for draft in drafts if draft.open]
         for draft in asked:
-            draft.prompt = prompt_of(draft)
+            draft.prompt = prompt if isinstance(prompt, PromptFile) else prompt(draft)
         results = self.asker.ask(Made(len(asked), lambda number: self._request(ids, asked[number])))
         for draft, result in zip(asked, results, strict=True):
             if isinstance(result, Failure):

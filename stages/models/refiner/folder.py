@@ -29,7 +29,10 @@ def save(folder: Path, model: Any, tokenizer: Any, chunk_tokens: int = CHUNK_TOK
     import torch  # noqa: PLC0415
 
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder, state_dict={k: v.to(torch.float16) for k, v in model.state_dict().items()})
+    weights = {name: weight.to(torch.float16) for name, weight in model.state_dict().items()}
+    if model.config.tie_word_embeddings:
+        del weights["lm_head.weight"]  # the vectors of tokens once more
+    model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)
     write_json(folder / "config.json", json.loads((folder / "config.json").read_text()) | {"dtype": "float32"})
     write_json(folder / PROFILE, profile(chunk_tokens))

@@ -88,27 +88,42 @@ def new_model(shape: Shape, tokenizer: Any) -> Any:
         pad_token_id=tokenizer.pad_token_id,
     )
     model = LlamaForCausalLM(config)
-    _compose_numbers(model, tokenizer)
+    Numbers(model, tokenizer).spread()
     model.generation_config = GenerationConfig(
         do_sample=False, max_new_tokens=640, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     return model
 
 
-def _compose_numbers(model: Any, tokenizer: Any) -> None:
-    """A number's vector begins as the sum of its digits', so that what is learnt of one number holds for all.
+class Numbers:
+    """Keeps a number's vector the sum of its digits', so that what is learnt of one number holds for all thousand.
 
     Vectors are long from the beginning: they are the output's too (tied), and with short ones no number can be told
-    from a thousand others for sure until each has been seen often.
+    from the others for sure until each has been seen often.
     """
-    import torch  # noqa: PLC0415
 
-    vectors = model.get_input_embeddings().weight
-    places = torch.randn(3, 10, vectors.shape[1]) * SPREAD
-    with torch.no_grad():
-        vectors.normal_(0, SPREAD)
-        for number in TRIPLES:
-            vectors[tokenizer.convert_tokens_to_ids(number)] = sum(places[i, int(d)] for i, d in enumerate(number))
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        import torch  # noqa: PLC0415
+
+        self.vectors = model.get_input_embeddings().weight
+        self.rows = torch.tensor([tokenizer.convert_tokens_to_ids(number) for number in TRIPLES])
+
+    def spread(self) -> None:
+        """Vectors to begin with."""
+        import torch  # noqa: PLC0415
+
+        with torch.no_grad():
+            self.vectors.normal_(0, SPREAD)
+            places = torch.randn(3, 10, self.vectors.shape[1]) * SPREAD
+            a, b, c = places[0][:, None, None], places[1][None, :, None], places[2][None, None]
+            self.vectors[self.rows] = (a + b + c).reshape(len(self.rows), -1)
+
+    def project(self, values: Any) -> None:
+        """The rows of `values` that are numbers' made the nearest sums of digits."""
+        cube = values[self.rows].view(10, 10, 10, -1)
+        parts = [cube.mean(dim=axes, keepdim=True) for axes in ((1, 2), (0, 2), (0, 1))]
+        whole = cube.mean(dim=(0, 1, 2), keepdim=True)
+        values[self.rows] = (sum(parts) - 2 * whole).reshape(len(self.rows), -1)
 
 
 def train(
@@ -122,7 +137,7 @@ def train(
     corpus = Corpus(documents, settings.mix)
     model = new_model(settings.shape, tokenizer).train()
     head = torch.nn.Linear(settings.shape.hidden, 2)
-    update = _optimizers(torch, model, head, settings)
+    update = _optimizers(torch, model, head, Numbers(model, tokenizer), settings)
     steps = settings.steps or steps_for(torch, model, head, corpus, tokenizer, settings, clock)
     tell(f"{steps} steps")
     begun, sums = clock(), [0.0, 0.0]
@@ -168,7 +183,7 @@ def batch(rng: Random, corpus: Corpus, tokenizer: Any, settings: Settings, part:
     return [example(window, tokenizer) for window in windows]
 
 
-def _optimizers(torch: Any, model: Any, head: Any, settings: Settings) -> Callable[[float], None]:
+def _optimizers(torch: Any, model: Any, head: Any, numbers: Numbers, settings: Settings) -> Callable[[float], None]:
     """A function that makes one step, at a share of the highest rates."""
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
@@ -178,8 +193,11 @@ def _optimizers(torch: Any, model: Any, head: Any, settings: Settings) -> Callab
     def step(share: float) -> None:
         for group in adam.param_groups:
             group["lr"] = settings.rate * share
+        numbers.project(numbers.vectors.grad)
         adam.step()
         adam.zero_grad()
+        with torch.no_grad():
+            numbers.project(numbers.vectors)
         muon.step(settings.muon_rate * share)
 
     return step

@@ -1,5 +1,6 @@
 """Questions and answers by subject: labels, both forms, and the reasons of what is not taken."""
 
+import pyarrow as pa
 import pytest
 
 from stages.models.engine import Failure, Request
@@ -114,17 +115,19 @@ def test_a_failure_of_either_call_leaves_a_dead_row() -> None:
 
 def test_snippets_are_drawn_by_hash() -> None:
     sentences = [f"Sentence {n} tells of a mill that has ground flour for {n} years." for n in range(40)]
-    text = " ".join(sentences)
+    long = documents(" ".join(sentences)).slice(0)
 
-    def snippets(seed: int, order: int) -> set[str]:
-        table = documents(*[text, "Other words. " * 30][::order])
-        rows = write(SubjectQA, table, both("physics"), form="snippet", snippets=2, snippet_tokens=40, seed=seed)
-        assert len(rows) == 4
-        return {row["text"] for row in rows if "Sentence" in row["text"]}
+    def snippets(table: pa.Table, seed: int = 1) -> list[str]:
+        rows = write(SubjectQA, table, both("physics", "Question: What?\nAnswer: It is a mill."), form="snippet",
+                     snippets=2, snippet_tokens=40, seed=seed)  # fmt: skip
+        return [row["text"].partition("\n\n")[0] for row in rows if row["parents"] == ["d0"]]
 
-    # ids go by place, so the long text is d0 in one order and d1 in the other: another document, other snippets
-    assert snippets(1, 1) == snippets(1, 1) != snippets(2, 1)
-    assert all(f"Sentence {n}" not in text or n < 40 for n in range(50) for text in snippets(1, 1))
+    alone = snippets(long)
+    assert len(set(alone)) == 2
+    assert all(snippet in " ".join(sentences) for snippet in alone)
+    other = pa.table({"id": ["x"], "text": pa.array(["Other words of a mill. " * 30], pa.large_string())})
+    assert snippets(pa.concat_tables([other, long.cast(other.schema)])) == alone
+    assert snippets(long, seed=2) != alone
 
 
 def test_documents_with_nothing_to_show() -> None:
