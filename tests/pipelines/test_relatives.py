@@ -89,7 +89,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., lis
         stage = STAGES[NAMES.index(recipe)]
         sets = [f"--set={setting}" for setting in (f"{stage}.engine={engine}", *settings)]
         files = ["--input", str(tmp_path / "docs.parquet"), "--output", str(tmp_path / "out")]
-        assert main(["run", recipe, *files, "--max-dead", "2", "--json", *sets]) == 0
+        assert main(["run", recipe, *files, "--max-dead", "1", "--json", *sets]) == 0
         steps: list[dict[str, Any]] = json.loads(capsys.readouterr().out.splitlines()[-1])["steps"]
         for step in steps:
             gone = sum(step["dropped"].values()) + step["dead"]
@@ -111,7 +111,7 @@ EXPECTED: dict[str, tuple[dict[str, int], int, int]] = {
     # reasons, dead, out
     "subject-qa": ({"SubjectQA.subject_unknown": 1, "SubjectQA.document_empty": 1}, 1, 4),
     "dialogue": ({"Dialogue.facts_no_list": 1, "Dialogue.document_empty": 1}, 1, 2),
-    "conversation": ({"Conversation.conversation_no_turns": 7, "Conversation.document_empty": 1}, 7, 14),
+    "conversation": ({"Conversation.conversation_no_turns": 3, "Conversation.document_empty": 1}, 3, 6),
     "translate": ({"Translate.translation_lines": 1, "Translate.document_empty": 1}, 1, 2),
     "doc2query": ({"Doc2Query.queries_no_list": 1, "Doc2Query.document_empty": 1}, 1, 2),
     "leaner": ({}, 1, 4),
@@ -122,7 +122,7 @@ EXPECTED: dict[str, tuple[dict[str, int], int, int]] = {
 def test_every_row_is_told_of_though_the_server_misbehaves(
     recipe: str, run: Callable[..., list[dict[str, Any]]], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    more = ["SubjectQA.least_tokens=10"] if recipe == "subject-qa" else []
+    more = {"subject-qa": ["SubjectQA.least_tokens=10"], "conversation": ["Conversation.draw=3"]}.get(recipe, [])
     if recipe == "translate":
         more = ["Translate.languages=[de]", f"Perplexity.engine={request.getfixturevalue('llama')}"]
     with misbehaving() as server:
@@ -150,7 +150,7 @@ def test_conversations_have_a_place_in_a_global_order(run: Callable[..., Any], t
     with Server(Script(answer=willing)) as server:
         run("conversation", server.engine(concurrency=8), "Conversation.draw=2")
     made = rows(tmp_path / "out/conversation/data")
-    assert len(made) == len({row["order"] for row in made}) == 2 * 3
+    assert len(made) == len({row["order"] for row in made}) == 2 * 3  # mill, fair and ford
 
 
 def test_a_translation_costs_once_however_often_its_limit_changes(
