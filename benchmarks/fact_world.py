@@ -115,7 +115,7 @@ RELATIONS = {
     ),
 }
 KINDS = ("forward", "reverse", "relation")
-ONSETS, VOWELS, CODAS = "b d f g k l m n p r s t v z".split(), "aeiou", ("", "l", "n", "r", "s")
+ONSETS, VOWELS, CODAS = "bdfgklmnprstvz", "aeiou", ("", "l", "n", "r", "s")
 WORKS = ("Bridge", "Tower", "Mill", "Gate")
 NAME = r"(?:[A-Z][a-z]+(?: [A-Z][a-z]+)?|\d{4})"
 

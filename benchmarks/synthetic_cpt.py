@@ -27,21 +27,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 import torch
 from fact_world import KINDS, Question, World, make_world, questions
 from record import record
-from template_engine import TemplateEngine
+from template_engine import recombined
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from stages.models.ask import Asker
-from stages.models.spec import parse
 from stages.synthesize.content import headed
-from stages.synthesize.entigraph import EntiGraph
-from stages.synthesize.extract_entities import ExtractEntities
 from stages.synthesize.scaling import fit
 
-ENGINE = "openai:http://127.0.0.1/v1#template"  # a name: the engine is TemplateEngine, in this process
 PAD, BEGIN, END = "<pad>", "<s>", "</s>"
 WORD = re.compile(r"###|\w+|[^\w\s]")
 ARMS = ("raw", "paraphrase", "entigraph", "adjacent")
@@ -73,26 +67,6 @@ SIZES = {
 
 def articles(world: World) -> list[str]:
     return [headed(d.title, None, d.text) for d in world.documents]
-
-
-def recombined(world: World, seed: int) -> list[list[str]]:
-    """What the recipe's stages make of each article: its summary, then a text on each pair and triple."""
-    asker = Asker(parse(ENGINE, "synthetic_cpt"), TemplateEngine(), "template")
-    table = pa.table(
-        {
-            "id": [d.id for d in world.documents],
-            "title": [d.title for d in world.documents],
-            "text": pa.array([d.text for d in world.documents], pa.large_string()),
-        }
-    )
-    with_entities = ExtractEntities(engine=ENGINE, seed=seed).extract(table, asker)
-    made = EntiGraph(engine=ENGINE, seed=seed).write(with_entities, asker)
-    lost = [r for r in made.column("drop_reason").to_pylist() + made.column("error").to_pylist() if r]
-    assert not lost, lost
-    texts: dict[str, list[str]] = {d.id: [] for d in world.documents}
-    for (parent,), text in zip(made.column("parents").to_pylist(), made.column("text").to_pylist(), strict=True):
-        texts[parent].append(text)
-    return list(texts.values())
 
 
 def texts_of(arm: str, world: World, seed: int) -> Iterator[list[str]]:
@@ -158,7 +132,7 @@ def taken(passes: Iterator[list[list[int]]], tokens: int) -> list[list[int]]:
 def stream(arm: str, world: World, words: Words, size: Size, seed: int) -> torch.Tensor:
     """Blocks of the whole training, in order."""
     draw = random.Random(seed)
-    trained = [sum(words.question(q), []) for q in exam(world)[0]]
+    trained = [asked + answer for asked, answer in map(words.question, exam(world)[0])]
 
     def shuffled() -> Iterator[list[list[int]]]:
         while True:

@@ -15,14 +15,20 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import NoReturn
 
+import pyarrow as pa
 import xxhash
-from fact_world import RELATIONS, Fact, describe, read, sentence
+from fact_world import RELATIONS, Fact, World, describe, read, sentence
 
+from stages.models.ask import Asker
 from stages.models.engine import Answer, Failure, Prompt, Request, Usage
+from stages.models.spec import parse
 from stages.stage import StageError
+from stages.synthesize.entigraph import EntiGraph
+from stages.synthesize.extract_entities import ExtractEntities
 
 DOCUMENT, ENTITIES = "### Document Content:\n", "\n\n### Entities:\n"
 SUMMARY_SENTENCES = 3
+ENGINE = "openai:http://127.0.0.1/v1#template"  # a name: the engine is TemplateEngine, in this process
 
 
 class TemplateEngine:
@@ -131,3 +137,23 @@ def composed(far: str, near: str, names: list[str], facts: tuple[Fact, ...], dra
                 first = draw.choice((near, bridge))
                 said.append(told(fact, first, draw, **{side: called}))
     return said
+
+
+def recombined(world: World, seed: int) -> list[list[str]]:
+    """What the recipe's stages make of each article: its summary, then a text on each pair and triple."""
+    asker = Asker(parse(ENGINE, "template_engine"), TemplateEngine(), "template")
+    table = pa.table(
+        {
+            "id": [d.id for d in world.documents],
+            "title": [d.title for d in world.documents],
+            "text": pa.array([d.text for d in world.documents], pa.large_string()),
+        }
+    )
+    with_entities = ExtractEntities(engine=ENGINE, seed=seed).extract(table, asker)
+    made = EntiGraph(engine=ENGINE, seed=seed).write(with_entities, asker)
+    lost = [r for r in made.column("drop_reason").to_pylist() + made.column("error").to_pylist() if r]
+    assert not lost, lost
+    texts: dict[str, list[str]] = {d.id: [] for d in world.documents}
+    for (parent,), text in zip(made.column("parents").to_pylist(), made.column("text").to_pylist(), strict=True):
+        texts[parent].append(text)
+    return list(texts.values())

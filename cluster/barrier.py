@@ -84,6 +84,22 @@ class Linking(Shuffle, Protocol):
 
 
 @runtime_checkable
+class Moving(Protocol):
+    """Rows of an earlier step go to shards of their own, in the order of `key` over the whole dataset (moving.py).
+
+    `key`: a uint64 column whose values are spread evenly over 64 bits, such as a hash. Nothing is added.
+    """
+
+    moves: ClassVar[bool]
+
+    @property
+    def key(self) -> str: ...
+
+    reads: ClassVar[pa.Schema]
+    adds: ClassVar[pa.Schema]
+
+
+@runtime_checkable
 class Particular(Protocol):
     """A shuffle with demands on its rows beyond their columns. `faults`: what is wrong with rows of `schema`."""
 

@@ -8,14 +8,17 @@ it came in. Ranges are equally wide, so the key must be spread evenly over 64 bi
 """
 
 import json
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cluster.barrier import Moving
 from cluster.commit import Target
 from cluster.phases import SLACK, TEXT_BYTES, partitions_for
 from cluster.plan import PlannedStep
@@ -71,7 +74,7 @@ class Arrange:
     def run(self, shuffle: Any, folder: Folder) -> None:
         names = [f"shuffle/moved/{shard}.parquet" for shard in self.shards]
         rows = pa.concat_tables(read_partition(folder, names, self.range, self.ranges))
-        order = pa.compute.sort_indices(rows, [(self.key, "ascending"), (c.ID.name, "ascending")])
+        order = pc.sort_indices(rows, [(self.key, "ascending"), (c.ID.name, "ascending")])
         n = max(1, ARRANGED_ROWS_BYTES * rows.num_rows // max(rows.nbytes, 1))
         with folder.writing(self.name) as out, pq.ParquetWriter(out, rows.schema, compression="zstd") as writer:
             for begin in range(0, max(rows.num_rows, 1), n):
@@ -93,10 +96,22 @@ def ranges_of(folder: Folder) -> int:
     return int(found["ranges"]) if found.get("measured") else 0
 
 
+def moved_shards(
+    planned: PlannedStep, target: Target, runner: Runner, shards: Sequence[Shard], memory: int
+) -> list[Shard]:
+    """The shards of the step, with their rows in place, unless all of them are committed."""
+    committed = {posixpath.basename(name) for name in target.folder.names("manifests", ".json")}
+    ranges = ranges_of(target.folder)
+    if not ranges or not {f"{number:05d}.json" for number in range(ranges)} <= committed:
+        arrange(planned, target, runner, shards, memory)
+    return arranged_shards(target.folder)
+
+
 def arrange(planned: PlannedStep, target: Target, runner: Runner, shards: Sequence[Shard], memory: int) -> None:
     """Bring the rows of `shards` in order, as far as that is not done."""
+    assert isinstance(planned.step.shuffle, Moving)
     folder, own = target.folder, sorted(shards, key=lambda shard: shard.name)
-    names, key = [shard.name for shard in own], str(getattr(planned.step.shuffle, "key", ""))
+    names, key = [shard.name for shard in own], planned.step.shuffle.key
     try:
         plan = json.loads(folder.get(PLAN))
     except FileNotFoundError:

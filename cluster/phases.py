@@ -55,7 +55,7 @@ def run_barrier(
 ) -> None:
     """All phases over `rows` rows, in processes of at most `memory` bytes."""
     shuffle, folder = planned.step.shuffle, target.folder
-    assert shuffle is not None
+    assert isinstance(shuffle, Shuffle)
     own, known = sorted(shards, key=lambda shard: shard.name), known_shards(planned)
     everyone = [*own, *known]  # the place in this list is a shard's number
     names = tuple(shard.name for shard in everyone)

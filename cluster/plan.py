@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cluster.barrier import Linking, Particular, Shuffle, Spreading
+from cluster.barrier import Linking, Moving, Particular, Shuffle, Spreading
 from cluster.errors import ConfigError
 from cluster.recipe import Recipe, Step
 from cluster.remember import Ask, Remembering
@@ -118,7 +118,7 @@ def _index_faults(step: Step) -> list[str]:
     return [f"{' and '.join(names)} need an index each; a step has one: make them two steps"] if len(names) > 1 else []
 
 
-def _known(shuffle: Shuffle) -> tuple[tuple[InputFile, ...], list[str]]:
+def _known(shuffle: Shuffle | Moving) -> tuple[tuple[InputFile, ...], list[str]]:
     """The files of the shuffle's index, and what is wrong with it."""
     if not isinstance(shuffle, Linking) or shuffle.index is None:
         return (), []
@@ -145,7 +145,9 @@ def _known_faults(shuffle: Linking, schema: pa.Schema, known: tuple[InputFile, .
         return [fault for faults in threads.map(faults_of, known) for fault in faults]
 
 
-def _shuffle_faults(step: Step, shuffle: Shuffle, schema: pa.Schema, known: tuple[InputFile, ...]) -> list[str]:
+def _shuffle_faults(
+    step: Step, shuffle: Shuffle | Moving, schema: pa.Schema, known: tuple[InputFile, ...]
+) -> list[str]:
     """What is wrong with the shuffle of `step` over rows of `schema`, and with its index."""
     who = name_of(shuffle)
     faults = missing(schema, shuffle.reads, who)
@@ -163,7 +165,7 @@ def _shuffle_faults(step: Step, shuffle: Shuffle, schema: pa.Schema, known: tupl
     return faults
 
 
-def _key_faults(shuffle: Shuffle, schema: pa.Schema) -> list[str]:
+def _key_faults(shuffle: Shuffle | Moving, schema: pa.Schema) -> list[str]:
     """What is wrong with the key column: it is not there, or no hash."""
     who, key = name_of(shuffle), shuffle.key
     if key not in schema.names:

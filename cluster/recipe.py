@@ -11,7 +11,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.barrier import Shuffle
+from cluster.barrier import Moving, Shuffle
 from cluster.errors import ConfigError
 from schemas.check import nearest
 from stages.stage import Source, Stage, name_of
@@ -28,7 +28,7 @@ class Step:
     source: Source
     stages: tuple[Stage, ...]
     after: str | None = None
-    shuffle: Shuffle | None = None
+    shuffle: Shuffle | Moving | None = None
 
     @property
     def parts(self) -> tuple[Any, ...]:

@@ -13,11 +13,13 @@ from typing import Any, Protocol, Self
 from fsspec.implementations.local import LocalFileSystem
 
 from cluster import VERSION
+from cluster.barrier import Moving, Shuffle
 from cluster.commit import Target, discard, read_manifests, tidy
 from cluster.errors import AccountError, ConfigError, HeadraceError
 from cluster.ledger import FOLDER as LEDGER
 from cluster.ledger import asks
 from cluster.ledger_store import PIECES, Store
+from cluster.moving import moved_shards
 from cluster.phases import DEFAULT_MEMORY, alarm, judged_other_rows, run_barrier
 from cluster.plan import Plan, PlannedStep
 from cluster.progress import Progress
@@ -194,8 +196,10 @@ def _run_step(plan: Plan, planned: PlannedStep, target: Target, runner: Runner, 
     for part in target.folder.below("shuffle").folders():
         target.folder.sweep(f"shuffle/{part}")
     done = read_manifests(target.folder)
+    if isinstance(planned.step.shuffle, Moving):
+        shards = moved_shards(planned, target, runner, shards, options.memory)
     todo = [shard for shard in shards if shard.name not in done]
-    if todo and planned.step.shuffle is not None:
+    if todo and isinstance(planned.step.shuffle, Shuffle):
         run_barrier(planned, target, runner, shards, rows, options.memory)
     progress = Progress(
         planned.name,
@@ -218,6 +222,8 @@ def _run_step(plan: Plan, planned: PlannedStep, target: Target, runner: Runner, 
         raise AccountError(
             f"step {planned.name} read {progress.counts.rows_in} rows of step {after}, which kept {rows}"
         )
+    if isinstance(planned.step.shuffle, Moving):
+        target.folder.below("shuffle/arranged").clear()
     tidy(target.folder)
 
 

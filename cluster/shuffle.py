@@ -134,7 +134,7 @@ def with_nulls(table: pa.Table, schema: pa.Schema) -> pa.Table:
 def read_verdicts(planned: PlannedStep, folder: Folder, shard: str) -> pa.Table:
     """The verdicts on the rows of `shard`: row and the columns the shuffle adds, each row once."""
     shuffle = planned.step.shuffle
-    assert shuffle is not None
+    assert isinstance(shuffle, Shuffle)
     schema = pa.schema([ROW, *shuffle.adds])
     found = [
         read_between(folder, name, SHARD.name, shard, shard).select(schema.names)

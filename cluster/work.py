@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cluster.barrier import Shuffle
 from cluster.chain import Batch, Chain, killed_row
 from cluster.commit import ShardWriter, Target
 from cluster.errors import HeadraceError, RunError, is_transient
@@ -218,7 +219,7 @@ def done(number: int, batch: Batch, fraction: float) -> TableDone:
 def read_shard(opened: Opened, target: Target, shard: Shard) -> Iterator[tuple[int, pa.Table | Unreadable, float]]:
     """What the source makes of a shard: (number of the table, table or unreadable piece, fraction read so far)."""
     shuffle = opened.planned.step.shuffle
-    verdicts = read_verdicts(opened.planned, target.folder, shard.name) if shuffle else None
+    verdicts = read_verdicts(opened.planned, target.folder, shard.name) if isinstance(shuffle, Shuffle) else None
     number = first_row = 0
     with open_input(shard.piece.uri) as file:
         for item in opened.read(file, shard.piece):
@@ -228,7 +229,7 @@ def read_shard(opened: Opened, target: Target, shard: Shard) -> Iterator[tuple[i
                     f"step {opened.planned.name}: {shard.piece.uri} cannot be read: {item.error}\n"
                     f"step {opened.planned.step.after} wrote it: delete its manifest, and a run makes it again"
                 )
-            if isinstance(item, pa.Table) and shuffle is not None and verdicts is not None:
+            if isinstance(item, pa.Table) and isinstance(shuffle, Shuffle) and verdicts is not None:
                 rows = item.num_rows
                 item = join_verdicts(shuffle, item, verdicts, first_row)  # noqa: PLW2901
                 first_row += rows

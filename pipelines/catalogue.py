@@ -50,7 +50,7 @@ def stage_classes() -> Iterator[type]:
             continue
         module = importlib.import_module(info.name)
         for _, cls in sorted(inspect.getmembers(module, inspect.isclass)):
-            shaped = hasattr(cls, "open") or hasattr(cls, "reduce")
+            shaped = any(hasattr(cls, name) for name in ("open", "reduce", "moves"))
             if cls.__module__ == info.name and dataclasses.is_dataclass(cls) and shaped:
                 yield cls
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from cluster.barrier import Shuffle
+from cluster.barrier import Moving, Shuffle
 from cluster.errors import ConfigError
 from cluster.recipe import Recipe, Step, build
 from pipelines import plain_yaml
@@ -43,7 +43,7 @@ RECIPES = {
     "augment": "pipelines.augment:augment",
     "rephrase": "pipelines.rephrase:rephrase",
 }
-KINDS: dict[str, Any] = {"stage": Stage, "source": Source, "shuffle": Shuffle}
+KINDS: dict[str, Any] = {"stage": Stage, "source": Source, "shuffle": Shuffle | Moving}
 
 
 def find_recipe(name: str) -> Recipe:

@@ -72,7 +72,7 @@ class Made(Sequence[Request]):
 
 def open_asker(spec: Spec, model: str, ledger: Ledger | None = None) -> Asker:
     """The engine of `spec`, opened, with the ledger that the runner gave, if it gave one."""
-    return Asker(spec, open_engine(spec), model, ledger or Forgetful())
+    return Asker(spec, open_engine(spec), model, Forgetful() if ledger is None else ledger)
 
 
 def account(

@@ -27,15 +27,16 @@ def pieces_of(text: str, limit: int, count: Count, language: str = "en") -> list
     """Pieces of `text`, of at most `limit` tokens unless one sentence has more."""
     pieces: list[Piece] = []
     for segment in pack_lines(text, limit, 0, count):
-        if segment.reason is None:
+        if segment.reason is None or not has_letters(segment.text):
             pieces.append(Piece(segment.text, "\n"))
             continue
         runs = [run.text for run in pack_sentences(segment.text, limit, count, language)]
-        indent = segment.text[: len(segment.text) - len(segment.text.lstrip())]
-        pieces += [
-            Piece(indent + run if number == 1 else run, "" if number < len(runs) else "\n")
-            for number, run in enumerate(runs, 1)
-        ]
+        body = segment.text.strip()
+        indent, _, tail = segment.text.partition(body)
+        runs[0] = indent + runs[0]
+        runs[-1] += tail
+        pieces += [Piece(run, "") for run in runs[:-1]]
+        pieces.append(Piece(runs[-1], "\n"))
     return pieces
 
 
@@ -57,8 +58,7 @@ def filled(piece: Piece, lines: Sequence[str]) -> str:
     """The piece with `lines` in place of its own that have letters."""
     new = iter(lines)
     return "\n".join(
-        line[: len(line) - len(line.lstrip())] + next(new) if has_letters(line) else line
-        for line in piece.text.split("\n")
+        line.replace(line.strip(), next(new), 1) if has_letters(line) else line for line in piece.text.split("\n")
     )
 
 

@@ -5,6 +5,7 @@ What stands before the first turn is no part of it. A turn goes on until the nex
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from stages.guards.refusals import refusal
@@ -55,19 +56,23 @@ def rendered(turns: Sequence[Turn]) -> str:
 
 
 def _turns(reply: str, speakers: Sequence[str]) -> tuple[Turn, ...]:
-    names = {name.casefold(): name for name in speakers}
     marks = list(_label(tuple(speakers)).finditer(reply))
     ends = [*(mark.start() for mark in marks[1:]), len(reply)][: len(marks)]
     return tuple(
-        Turn(names[" ".join(mark[1].split()).casefold()], reply[mark.end() : end].strip())
+        Turn(speakers[(mark.lastindex or 1) - 1], reply[mark.end() : end].strip())
         for mark, end in zip(marks, ends, strict=True)
     )
 
 
+@lru_cache(maxsize=32)
 def _label(speakers: tuple[str, ...]) -> "re.Pattern[str]":
-    """A speaker's name at the beginning of a line, with the marks of Markdown around it, and its colon."""
-    names = "|".join(r"[ \t]+".join(map(re.escape, name.split())) for name in speakers)
-    return re.compile(rf"^[ \t]*(?:[-*>#]+[ \t]+)?[*_]*({names})[*_]*[ \t]*:[*_]*", re.MULTILINE | re.IGNORECASE)
+    """A speaker's name at the beginning of a line, with the marks of Markdown around it, and its colon.
+
+    Each name is a group of its own: what matches whatever its case need not be equal to the name by any folding.
+    """
+    spelled = (r"[ \t]+".join(map(re.escape, name.split())) for name in speakers)
+    names = "|".join(f"({name})" for name in spelled)
+    return re.compile(rf"^[ \t]*(?:[-*>#]+[ \t]+)?[*_]*(?:{names})[*_]*[ \t]*:[*_]*", re.MULTILINE | re.IGNORECASE)
 
 
 def _order(turns: Sequence[Turn], speakers: Sequence[str]) -> str | None:

@@ -44,12 +44,12 @@ class Phase(NamedTuple):
 class Settings:
     """Of the training. `steps` None: as many as fit `minutes` of CPU time, measured over the first ones."""
 
-    minutes: float = 19.0
+    minutes: float = 18.0
     steps: int | None = None
     seed: int = 1
     shape: Shape = field(default_factory=Shape)
     mix: Mix = field(default_factory=Mix)
-    windows: tuple[Phase, ...] = (Phase(0.15, 40, 120, 700), Phase(0.5, 64, 256, 1400), Phase(1.0, 160, 560, 2400))
+    windows: tuple[Phase, ...] = (Phase(0.2, 40, 130, 800), Phase(0.6, 96, 300, 1500), Phase(1.0, 160, 420, 2000))
     rate: float = 3e-3
     muon_rate: float = 2e-2
     line_weight: float = 1.0
