@@ -3,8 +3,7 @@
 Each article is on a work, its builder, the builder's teacher and guild, and the towns they belong to: eight facts, one
 a sentence. People, works and guilds are one article's own; towns and years are shared, as real ones are.
 
-    world = make_world(documents=48, seed=1)
-    article = world.documents[0]
+    article = make_world(documents=48, seed=1)[0]
     article.text                              "Mirel Tasko was born in Orvel. ..."
     questions(article.facts)                  Question("When was the work of Mirel Tasko finished?", "1642", "relation")
     read("The builder of Nolda Bridge was born in Orvel.")     what is stated, names or descriptions on both sides
@@ -15,6 +14,7 @@ of Nolda Bridge,`). One with a description needs two facts. `read` is the invers
 written from an article can be held against its facts.
 """
 
+import math
 import random
 import re
 from dataclasses import dataclass
@@ -143,19 +143,12 @@ class Document:
         return self.told(tuple(draw.randrange(len(RELATIONS[f.relation].forward)) for f in self.facts))
 
 
-@dataclass(frozen=True)
-class World:
-    """Articles; questions on those of `asked` are part of the training, those on the rest are the test."""
-
-    documents: tuple[Document, ...]
-    asked: frozenset[str]
-
-
-def make_world(documents: int, seed: int, towns: int = 40) -> World:
-    """`documents` articles, half of them `asked`."""
+def make_world(documents: int, seed: int, towns: int = 40) -> tuple[Document, ...]:
+    """`documents` articles."""
     draw = random.Random(seed)
-    words = iter(made_words(draw, 4 * towns + documents))
-    places, firsts, lasts, heads = ([next(words) for _ in range(n)] for n in (towns, towns, towns, towns))
+    n_names, n_heads = max(towns, math.isqrt(8 * documents)), max(towns, -(-documents // 2))
+    words = iter(made_words(draw, towns + 2 * n_names + n_heads + documents))
+    places, firsts, lasts, heads = ([next(words) for _ in range(n)] for n in (towns, n_names, n_names, n_heads))
     people = draw.sample([f"{first} {last}" for first, last in product(firsts, lasts)], 2 * documents)
     works = draw.sample([f"{head} {kind}" for head, kind in product(heads, WORKS)], documents)
     guilds = [f"{next(words)} Guild" for _ in range(documents)]
@@ -176,7 +169,7 @@ def make_world(documents: int, seed: int, towns: int = 40) -> World:
         draw.shuffle(facts)
         wordings = tuple(draw.randrange(len(RELATIONS[f.relation].forward)) for f in facts)
         made.append(Document(f"article-{number:04d}", f"On {work}", tuple(facts), wordings))
-    return World(tuple(made), frozenset(draw.sample([d.id for d in made], documents // 2)))
+    return tuple(made)
 
 
 def made_words(draw: random.Random, n: int) -> list[str]:

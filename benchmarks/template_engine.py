@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import pyarrow as pa
 import xxhash
-from fact_world import RELATIONS, Fact, World, describe, read, sentence
+from fact_world import RELATIONS, Document, Fact, describe, read, sentence
 
 from stages.models.ask import Asker
 from stages.models.engine import Answer, Failure, Prompt, Request, Usage
@@ -139,21 +139,21 @@ def composed(far: str, near: str, names: list[str], facts: tuple[Fact, ...], dra
     return said
 
 
-def recombined(world: World, seed: int) -> list[list[str]]:
+def recombined(documents: Sequence[Document], seed: int) -> list[list[str]]:
     """What the recipe's stages make of each article: its summary, then a text on each pair and triple."""
     asker = Asker(parse(ENGINE, "template_engine"), TemplateEngine(), "template")
     table = pa.table(
         {
-            "id": [d.id for d in world.documents],
-            "title": [d.title for d in world.documents],
-            "text": pa.array([d.text for d in world.documents], pa.large_string()),
+            "id": [d.id for d in documents],
+            "title": [d.title for d in documents],
+            "text": pa.array([d.text for d in documents], pa.large_string()),
         }
     )
     with_entities = ExtractEntities(engine=ENGINE, seed=seed).extract(table, asker)
     made = EntiGraph(engine=ENGINE, seed=seed).write(with_entities, asker)
     lost = [r for r in made.column("drop_reason").to_pylist() + made.column("error").to_pylist() if r]
     assert not lost, lost
-    texts: dict[str, list[str]] = {d.id: [] for d in world.documents}
+    texts: dict[str, list[str]] = {d.id: [] for d in documents}
     for (parent,), text in zip(made.column("parents").to_pylist(), made.column("text").to_pylist(), strict=True):
         texts[parent].append(text)
     return list(texts.values())

@@ -162,14 +162,15 @@ class Progress:
 
     def _judge(self, at_end: bool) -> None:
         seen = self.counts if at_end else self._seen()
-        if seen.dead <= self.max_dead * seen.rows_in or (not at_end and seen.rows_in < JUDGE_FROM_ROWS):
+        rows = seen.rows_in + max(seen.emitted, 0)  # rows that stages made can die too
+        if seen.dead <= self.max_dead * rows or (not at_end and rows < JUDGE_FROM_ROWS):
             return
         deaths = sum((r.deaths for r in self._running.values()), self._deaths)
         histogram = "".join(f"\n  {rows:>8,}  {cause}" for cause, rows in deaths.most_common(20))
         earlier = seen.dead - deaths.total()
         histogram += f"\n  {earlier:>8,}  in earlier runs" if earlier > 0 else ""
         raise DeadRowsError(
-            f"step {self.step}: {seen.dead} of {seen.rows_in} rows died, more than --max-dead {self.max_dead:g} "
+            f"step {self.step}: {seen.dead} of {rows} rows died, more than --max-dead {self.max_dead:g} "
             f"allows; they are in {self.output.url}/{self.step}/dead{histogram}"
         )
 

@@ -12,7 +12,7 @@ from stages.synthesize.faithfulness import Faithfulness
 
 
 def entigraph() -> Recipe:
-    """A table holds few documents: one of them may become ten thousand rows, and no two of those need say the same."""
+    """A table holds a document or a few: one may become ten thousand rows, and they are in memory together."""
     return Recipe(
         name="entigraph",
         about="texts on every two and three entities of each document, within a budget (EntiGraph)",
@@ -21,7 +21,7 @@ def entigraph() -> Recipe:
             Step(
                 name="entigraph",
                 after="entities",
-                source=ReadParquet(table_bytes=200_000),
+                source=ReadParquet(table_bytes=20_000),
                 shuffle=ShareBudget(),
                 stages=(EntiGraph(), Faithfulness(), MinHashBands()),
             ),

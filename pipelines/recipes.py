@@ -41,6 +41,12 @@ RECIPES = {
     "reading": "pipelines.reading:reading",
     "reading-tasks": "pipelines.reading:reading_tasks",
     "augment": "pipelines.augment:augment",
+    "subject-qa": "pipelines.subject_qa:subject_qa",
+    "dialogue": "pipelines.dialogue:dialogue",
+    "conversation": "pipelines.conversation:conversation",
+    "translate": "pipelines.translate:translate",
+    "doc2query": "pipelines.doc2query:doc2query",
+    "leaner": "pipelines.leaner:leaner",
     "rephrase": "pipelines.rephrase:rephrase",
 }
 KINDS: dict[str, Any] = {"stage": Stage, "source": Source, "shuffle": Shuffle | Moving}

@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.errors import ConfigError
 from cluster.storage import open_input
-from stages.synthesize.scaling import fit
+from stages.synthesize.scaling import Law, fit, without_each
 
 FACTORS = (1.25, 1.5, 2.0, 4.0, 10.0)  # of the most tokens measured: what so many would give
 
@@ -18,7 +18,7 @@ def scaling(points: str, terms: int, target: float | None) -> dict[str, Any]:
     """The law that fits the points, what it misses them by, and what it says of more tokens."""
     measured = read_points(points)
     try:
-        law = fit(measured, terms)
+        law, others = fit(measured, terms), without_each(measured, terms)
     except ValueError as error:
         raise ConfigError(f"{points}: {error}") from error
     most = max(tokens for tokens, _ in measured)
@@ -26,16 +26,20 @@ def scaling(points: str, terms: int, target: float | None) -> dict[str, Any]:
         "points": len(measured),
         "law": {"ceiling": law.ceiling, "weights": law.weights, "rates": law.rates},
         "error": law.error,
-        "more": [
-            {
-                "tokens": most * factor,
-                "accuracy": law.accuracy(most * factor),
-                "gain": law.gain(most, most * (factor - 1)),
-            }
-            for factor in FACTORS
-        ],
+        "more": [_promise(law, others, most, most * factor) for factor in FACTORS],
         "target": target,
         "tokens_for_target": None if target is None else law.tokens_for(target),
+    }
+
+
+def _promise(law: Law, others: list[Law], most: float, tokens: float) -> dict[str, Any]:
+    """What `tokens` would give instead of `most`, and the range of what the laws without any one point say."""
+    accuracies = [other.accuracy(tokens) for other in others]
+    return {
+        "tokens": tokens,
+        "accuracy": law.accuracy(tokens),
+        "gain": law.gain(most, tokens - most),
+        "range": [min(accuracies), max(accuracies)] if accuracies else None,
     }
 
 
@@ -57,6 +61,10 @@ def read_points(url: str) -> list[tuple[float, float]]:
     return points
 
 
+def _range(found: list[float] | None) -> str:
+    return "too few points" if found is None else f"{found[0]:.4g} to {found[1]:.4g}"
+
+
 def as_text(found: dict[str, Any]) -> str:
     """The law and its promises for a person."""
     law = found["law"]
@@ -64,8 +72,12 @@ def as_text(found: dict[str, Any]) -> str:
     lines = [
         f"acc(x) = {law['ceiling']:.4g}{terms}, x in million tokens",
         f"misses the {found['points']} points by {found['error']:.3g} (root mean square)",
-        f"{'million tokens':>16}{'accuracy':>10}{'gain':>8}",
-        *(f"{m['tokens']:>16,.4g}{m['accuracy']:>10.2f}{m['gain']:>8.2f}" for m in found["more"]),
+        f"{'million tokens':>16}{'accuracy':>10}{'gain':>8}   range",
+        *(
+            f"{m['tokens']:>16,.4g}{m['accuracy']:>10.4g}{m['gain']:>8.3g}   {_range(m['range'])}"
+            for m in found["more"]
+        ),
+        "range: what the law says without any one of the points; where it is wide, measure more before you buy",
     ]
     if found["target"] is not None:
         tokens = found["tokens_for_target"]

@@ -7,7 +7,8 @@
 TransWeb-Edu (arXiv 2410.23956) translates FineWeb-Edu to French, German and Spanish by Mistral-7B-Instruct. Translated
 text reads like a translation; Translationese (arXiv 2403.13638) drops what a model of 28 M parameters, trained on clean
 text of the language, finds least likely, and with that is 0.9 % below clean data in understanding, 2.4 % in writing.
-The share is not in the paper: 0.75 is an example. The default scorer knows English; take one of the language, one language a run.
+The share is not in the paper: 0.75 is an example. The default scorer knows English; take one of the language, and one
+language a run.
 """
 
 from cluster.recipe import Recipe, Step

@@ -102,18 +102,18 @@ def write_graph(folder: Folder, account: Account, step: StepLine) -> EntityGraph
     """The graph of a step, also as files in it; None where no row relates entities."""
     names, possible = Names(), [0, 0]
     for entities in _documents(folder, account, step):
-        keys = {names.key(name) for name in entities}
-        names.documents.update(keys)
-        pairs = count(len(keys), triples=False)
+        own = {names.key(name) for name in entities}
+        names.documents.update(own)
+        pairs = count(len(own), triples=False)
         possible[0] += pairs
-        possible[1] += count(len(keys)) - pairs
+        possible[1] += count(len(own)) - pairs
     rows: Counter[int] = Counter()
     told = bool(names.documents)  # by an earlier step; else documents are those of the rows
     seen: set[tuple[str, str]] = set()
     inside = folder.below(step.name)
     with inside.writing(EDGES_FILE) as file, pq.ParquetWriter(file, EDGES, compression="zstd") as writer:
         for relations in _relations(folder, step):
-            edges: list[tuple[str, str, str | None, str, str]] = []
+            edges: tuple[list[str | None], ...] = tuple([] for _ in EDGES)
             for id_, parent, entities in relations:
                 keys = [names.key(name) for name in entities]
                 rows[len(keys)] += 1
@@ -123,8 +123,10 @@ def write_graph(folder: Folder, account: Account, step: StepLine) -> EntityGraph
                 for one, other in combinations(keys, 2):
                     names.degree[one] += 1
                     names.degree[other] += 1
-                    edges.append((names.spelling[one], names.spelling[other], parent, KINDS[len(keys)], id_))
-            writer.write_table(pa.table(list(zip(*edges, strict=True)) or [[]] * len(EDGES), schema=EDGES))
+                    edge = names.spelling[one], names.spelling[other], parent, KINDS[len(keys)], id_
+                    for column, value in zip(edges, edge, strict=True):
+                        column.append(value)
+            writer.write_table(pa.table(list(edges), schema=EDGES))
     names.documents.update(key for key, _ in seen)
     if not rows:
         inside.delete(EDGES_FILE, NODES_FILE)
@@ -203,7 +205,7 @@ def _drawing(names: Names, between: Counter[tuple[str, str]]) -> tuple[tuple[Nod
     )  # fmt: skip
     heaviest = float(weights.max(initial=1.0))
     lines = tuple(
-        Edge(*map(float, (x[a], y[a], x[b], y[b])), round(0.5 + 2.5 * weight / heaviest, 2), int(weight))
+        Edge(float(x[a]), float(y[a]), float(x[b]), float(y[b]), round(0.5 + 2.5 * weight / heaviest, 2), int(weight))
         for (a, b), weight in zip(ends, weights, strict=True)
     )
     return shown, lines

@@ -207,7 +207,9 @@ def _fan_out(sizes: pl.Series) -> tuple[tuple[str, int], ...]:
     values = sizes.to_numpy()
     found = []
     for low, above in zip(EDGES, [*EDGES[1:], 1 << 62], strict=True):
-        label = f"{low:,}" if above == low + 1 else f"over {low - 1:,}" if above == 1 << 62 else f"{low:,}-{above - 1:,}"
+        label = (
+            f"{low:,}" if above == low + 1 else f"over {low - 1:,}" if above == 1 << 62 else f"{low:,}-{above - 1:,}"
+        )
         found.append((label, int(((values >= low) & (values < above)).sum())))
     while found and not found[-1][1]:
         found.pop()

@@ -29,6 +29,7 @@ class ShareBudget:
     `budget` None pays for all of them. `unit`: `calls`; `tokens` of prompts and answers together; `dollars`, by
     `prompt_price` and `completion_price` per million tokens. What a call takes is reckoned before it is made, from
     the document's length at four characters a token and `answer_tokens` an answer: `plan --sample` measures it.
+    `triples` and `most` (of one document) are to be those of the stage that writes: what it does not ask is no call.
     """
 
     budget: float | None = None
@@ -37,6 +38,7 @@ class ShareBudget:
     prompt_price: float = 0.0
     completion_price: float = 0.0
     triples: bool = True
+    most: int = 10_660
     seed: int = 42
 
     key: ClassVar[str] = "pot"  # one for all: rows of it are small
@@ -48,6 +50,9 @@ class ShareBudget:
     def __post_init__(self) -> None:
         if self.budget is not None and not self.budget >= 0:
             raise ValueError(f"ShareBudget.budget should be at least 0, got {self.budget}")
+        for name, least in (("answer_tokens", 1), ("most", 1), ("prompt_price", 0), ("completion_price", 0)):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"ShareBudget.{name} should be at least {least}, got {getattr(self, name)}")
         if self.budget is not None and self.unit == "dollars" and self.prompt_price + self.completion_price <= 0:
             raise ValueError("ShareBudget: a budget in dollars needs prompt_price and completion_price")
 
@@ -63,7 +68,7 @@ class ShareBudget:
             {
                 "row": table.column("row"),
                 "pot": pa.array(np.zeros(table.num_rows, np.uint64)),
-                "calls": pa.array([count(int(n), self.triples) for n in names], pa.int64()),
+                "calls": pa.array([min(count(int(n), self.triples), self.most) for n in names], pa.int64()),
                 "price": pa.array(self._prices(table.column(c.BODY.name)), pa.float64()),
                 "place": pa.array(places, pa.int64()),
             }
@@ -102,6 +107,7 @@ def share(calls: Ints, price: Floats, place: Ints, budget: float | None) -> Ints
     left = len(wanted) - np.arange(len(wanted))
     before = np.concatenate([[0.0], np.cumsum(wanted)[:-1]])
     full = int(np.searchsorted(before + wanted * left > budget, True))  # documents that get all they want
+    full = min(full, len(wanted) - 1)  # sums of floats depend on their order: the last one may seem to fit
     level = (budget - before[full]) / left[full]
     quota: Ints = np.minimum(calls, np.floor(level / price * (1 + 1e-12))).astype(np.int64)
     rest, order = budget - float((quota * price).sum()), np.argsort(place, kind="stable")

@@ -35,8 +35,8 @@ class EntiGraph:
     (ShareBudget) gets so many texts, one without at most `most`. The document itself does not go on: the original
     trains on what is written of it alone. Each new row has its document in `parents` and its entities in `entities`.
 
-    A text without a section, without one of its entities, empty or refusing is dropped, with the reason
-    `relation_empty`, `relation_no_section`, `relation_missing_entity` or `relation_refusal`; the original takes
+    A text that is empty, refuses, has no section or lacks one of its entities is dropped, with the reason
+    `relation_empty`, `relation_refusal`, `relation_no_section` or `relation_missing_entity`; the original takes
     whatever is not empty. A call that failed for good leaves a dead row.
     """
 
@@ -121,17 +121,18 @@ class EntiGraph:
             Heir(row, (str(self.seed),), summary or "", None if summary else "no_summary")
             for row, summary in enumerate(table.column(c.SUMMARY.name).to_pylist())
         ]
-        made += [self._text(task, result, asker) for task, result in zip(tasks, results, strict=True)]
+        texts = [text or "" for text in table.column(c.BODY.name).to_pylist()]
+        made += [self._text(task, texts[task.row], result, asker) for task, result in zip(tasks, results, strict=True)]
         return heirs(table, "EntiGraph", self.model_id, made)
 
-    def _text(self, task: Task, result: Answer | Failure, asker: Asker) -> Heir:
-        """The row of one relation: its text, or why there is none."""
+    def _text(self, task: Task, document: str, result: Answer | Failure, asker: Asker) -> Heir:
+        """The row of one relation: its text, or why there is none. What `document` says itself is no refusal."""
         hash_, parts = self.prompt_hashes[len(task.names) - 2], (str(self.seed), *task.names)
         if isinstance(result, Failure):
             entry = account(asker, "EntiGraph", hash_, [], "failed")
             return Heir(task.row, parts, "", None, result.error, entry, task.names)
         text = result.text.strip()
-        reason = fault(task.names, text) or ("relation_refusal" if refusal("", text) else None)
+        reason = "relation_refusal" if text and refusal(document, text) else fault(task.names, text)
         entry = account(asker, "EntiGraph", hash_, [result], reason or "written", int(reason is not None))
         entry["output"] = None  # it is the row's text
         return Heir(task.row, parts, text, reason, None, entry, task.names)

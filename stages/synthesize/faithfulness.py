@@ -2,10 +2,12 @@
 
 AgoraBench (arXiv 2412.03679) rates synthetic data by intrinsic measures; these are the ones that need no model. A name
 is a run of words with capitals that does not merely begin a sentence; it is the document's if its words stand there
-in that order, whatever their case. Numbers are compared by value, as the guards of rewriting do.
+one after the other, whatever their case and the signs between them. Numbers are compared by value, as the guards of
+rewriting do. Scripts without capitals have no names here.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -17,10 +19,15 @@ from stages.guards.numbers import NUMBER, novel_numbers
 from stages.stage import Resources, Rows, Transform, set_columns
 
 JOINING = r"(?:of|the|de|la|van|von|der|and|für|du|del)"
-CAPITAL = r"[A-ZÀ-ÖØ-ÞĀ-ŽΑ-ΩА-Я][\w'\u2019-]*"
+CASED = range(0x590)  # Latin, Greek, Cyrillic and Armenian
+LETTERS = "".join(chr(code) for code in CASED if unicodedata.category(chr(code)) in ("Lu", "Lt"))
+CAPITAL = rf"[{LETTERS}][\w'\u2019-]*"
 RUN = re.compile(rf"\b{CAPITAL}(?:\s(?:{JOINING}\s)?{CAPITAL})*")
 SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+")
 BLANKS = re.compile(r"\s+")
+WORDS = re.compile(r"\w+")
+OPENING = re.compile(r"^\W+")  # quotes, bullets, stars before a sentence
+NO_NAMES = re.compile(r"I(?:['\u2019]\w+)?")  # the pronoun
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Faithfulness:
         entities: list[float | None] = []
         figures: list[float | None] = []
         for text, source in zip(texts, _sources(table), strict=True):
-            entities.append(None if source is None else novel_rate(names_in(text), source.folded))
+            entities.append(None if source is None else novel_rate(names_in(text), source.words))
             figures.append(None if source is None else number_rate(text, source.text))
         return set_columns(
             table,
@@ -78,13 +85,13 @@ class Source(NamedTuple):
     """A document's text, and the same to look names up in."""
 
     text: str
-    folded: str
+    words: str
 
 
 def _sources(table: pa.Table) -> Iterator[Source | None]:
     """The document of each row; each is made ready once."""
     for chunk in table.column(c.PARENT_TEXT.name).chunks:
-        ready = [Source(text or "", folded(text or "")) for text in chunk.dictionary.to_pylist()]
+        ready = [Source(text or "", words_of(text or "")) for text in chunk.dictionary.to_pylist()]
         yield from (None if place is None else ready[place] for place in chunk.indices.to_pylist())
 
 
@@ -95,27 +102,33 @@ def names_in(text: str) -> list[str]:
         if line.startswith("#"):  # a heading has capitals for other reasons
             continue
         for sentence in SENTENCE_END.split(line.strip()):
-            for match in RUN.finditer(sentence):
+            for match in RUN.finditer(OPENING.sub("", sentence)):
                 words = match[0].split()
                 if match.start() == 0:  # the sentence's own capital
                     words = words[1:]
                     while words and not words[0][0].isupper():
                         words = words[1:]
-                if words:
+                if words and not NO_NAMES.fullmatch(" ".join(words)):
                     found.setdefault(" ".join(words))
     return list(found)
 
 
 def folded(text: str) -> str:
-    """Words by single blanks, whatever their case, to look names up in."""
+    """The text with single blanks, whatever its case."""
     return BLANKS.sub(" ", text).casefold()
 
 
+def words_of(text: str) -> str:
+    """Its words alone, whatever their case, each between blanks: names are whole words of it."""
+    return f" {' '.join(WORDS.findall(text.casefold()))} "
+
+
 def novel_rate(names: Sequence[str], source: str) -> float | None:
-    """Of `names`, those that `source` (folded) lacks."""
+    """Of `names`, those that `source` (as `words_of` gives it) lacks; the 's of a genitive does not count."""
     if not names:
         return None
-    return sum(folded(name).removesuffix("'s").removesuffix("\u2019s") not in source for name in names) / len(names)
+    bare = (name.removesuffix("'s").removesuffix("\u2019s") for name in names)
+    return sum(words_of(name) not in source for name in bare) / len(names)
 
 
 def number_rate(text: str, source: str) -> float | None:

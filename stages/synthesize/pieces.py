@@ -50,7 +50,8 @@ def read_piece(reply: str, piece: Piece) -> str | None:
         lines = [line.strip() for line in said.split("\n") if line.strip()]
         if len(lines) == wanted:
             quoted = strip_quotes("\n".join(piece.lines)) != "\n".join(piece.lines)
-            return filled(piece, lines if quoted else strip_quotes("\n".join(lines)).split("\n"))
+            bare = strip_quotes("\n".join(lines)).split("\n")
+            return filled(piece, lines if quoted or len(bare) != wanted else bare)
     return None
 
 

@@ -8,7 +8,9 @@ import pyarrow as pa
 
 from schemas import columns as c
 from stages.guards import Guards, guards_of
+from stages.guards.check import PREFIX
 from stages.guards.language import labels
+from stages.guards.prefix import without_prefix
 from stages.language import BUNDLED, Language
 from stages.models.ask import Asker
 from stages.models.engine import Answer
@@ -126,7 +128,7 @@ class Translate:
             for code in self.languages
             for draft in self._drafts(row, text, pieces[row], code, there[row][0])
         ]
-        writer.ask(ids, drafts, load_prompt(self.prompt), _read)
+        writer.ask(ids, drafts, load_prompt(self.prompt), self._read)
         guard(self._guards(), drafts, lambda draft: draft.found or "")
         groups = [list(group) for _, group in groupby(drafts, key=lambda draft: (draft.row, draft.parts[0]))]
         whole = [self._whole(group, texts[group[0].row], pieces[group[0].row]) for group in groups]
@@ -148,6 +150,15 @@ class Translate:
             for number, piece in enumerate(pieces)
             if piece.lines
         ]
+
+    def _read(self, draft: Draft[str], answer: Answer) -> str | None:
+        if answer.finish == "length" or not answer.text.strip():
+            return None  # the guards say so
+        said = without_prefix(answer.text, load_prompt(self.prompt).prefix)
+        if said is None:
+            return PREFIX
+        draft.found = read_piece(said, Piece(draft.source, ""))
+        return LINES if draft.found is None else None
 
     def _whole(self, drafts: list[Draft[str]], text: str, pieces: list[Piece]) -> Draft[str]:
         """The document of some pieces: in one language, with all that was said of it."""
@@ -179,10 +190,3 @@ class Translate:
 
     def _guards(self) -> Guards:
         return guards_of(self.guards, NAME, GUARDS)
-
-
-def _read(draft: Draft[str], answer: Answer) -> str | None:
-    if answer.finish == "length" or not answer.text.strip():
-        return None  # the guards say so
-    draft.found = read_piece(answer.text, Piece(draft.source, ""))
-    return LINES if draft.found is None else None

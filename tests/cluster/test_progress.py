@@ -222,3 +222,15 @@ def test_line_says_everything_once() -> None:
 )
 def test_duration_is_read_at_a_glance(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_rows_that_stages_made_count_where_rows_may_die(tmp_path: Path) -> None:
+    """A document that fans out to a hundred rows, one of them dead: 1 % of 101, not all of 1."""
+    for max_dead, dies in ((0.02, False), (0.005, True)):
+        progress = Progress("s", Folder(str(tmp_path)), total=1, done={}, total_bytes=1, max_dead=max_dead, quiet=True)
+        progress.counts = Counts(rows_in=1, emitted=100, out=100, dead=1)
+        if dies:
+            with pytest.raises(DeadRowsError, match="1 of 101 rows died"):
+                progress.judge_end()
+        else:
+            progress.judge_end()

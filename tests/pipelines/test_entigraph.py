@@ -85,6 +85,7 @@ def test_replies_that_cannot_be_used_are_asked_for_again_and_then_have_a_reason(
         (" ", "relation_empty"),
         ("On mill 0 and mill 1 and mill 2.", "relation_no_section"),
         ("### Discussion\nOf something.", "relation_missing_entity"),
+        ("I'm sorry, but I cannot help with that.", "relation_refusal"),
     ],
 )
 def test_texts_that_are_none_are_dropped_with_the_reason(tmp_path: Path, said: str, reason: str) -> None:
@@ -95,6 +96,21 @@ def test_texts_that_are_none_are_dropped_with_the_reason(tmp_path: Path, said: s
         assert run(tmp_path, server) == 0
     assert {row["drop_reason"] for row in rows(tmp_path / "out/entigraph/removed")} == {reason}
     assert len(rows(tmp_path / "out/entigraph/removed")) == 3 * 4
+
+
+def test_what_the_document_says_itself_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "I'm sorry, but I cannot help with that."
+    monkeypatch.setattr("tests.pipelines.test_entigraph.TEXTS", [f'The mill says "{line}"', *TEXTS[1:]])
+
+    def answer(prompt: str) -> str:
+        text = writer(3)(prompt)  # type: ignore[call-arg, return-value]
+        return f'{text} It says "{line}"' if "### Entities" in prompt else text
+
+    with Server(Script(answer=answer)) as server:
+        assert run(tmp_path, server) == 0
+    found = {row["parents"][0] for row in rows(tmp_path / "out/entigraph/removed")}
+    assert found == {"b", "c"}
+    assert sum(row["parents"] == ["a"] for row in rows(tmp_path / "out/entigraph/data")) == 1 + 4
 
 
 def test_a_second_run_asks_nothing(tmp_path: Path) -> None:

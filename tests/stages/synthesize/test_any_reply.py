@@ -7,13 +7,16 @@ from stages.rephrase.segments import count_words
 from stages.synthesize.lean_words import words_of
 from stages.synthesize.listing import FAULTS as LIST_FAULTS
 from stages.synthesize.listing import parse_list
-from stages.synthesize.pieces import has_letters, joined, pieces_of, read_piece
+from stages.synthesize.pieces import Piece, has_letters, joined, pieces_of, read_piece
 from stages.synthesize.subject_qa import DISCIPLINES, parse_subject
 from stages.synthesize.turns import FAULTS as TURN_FAULTS
 from stages.synthesize.turns import parse_turns, rendered
 
-PARTS = ["User:", "Assistant:", "uſer :", "Assıstant:", "**User**:", "\n", "- ", "* ", "1. ", "physics", "none", '"', "```",
-         "Sure! Here it is:", "\u2028", "\r", "\x00", "é", "水", " ", ".", "[/INST]", "The mill."]  # fmt: skip
+PARTS = [
+    "User:", "Assistant:", "uſer :", "Assıstant:", "**User**:", "\n", "- ", "* ", "1. ", "physics", "none", '"', "```",
+    "Sure! Here it is:", "\u2028", "\r", "\x00", "é", "水", " ", ".", "[/INST]", "The mill.",
+]  # fmt: skip
+PIECE = Piece("  one\n\ntwo\n1", "\n")
 REPLIES = st.lists(st.sampled_from(PARTS) | st.text(max_size=8), max_size=12).map("".join)
 
 
@@ -30,6 +33,8 @@ def test_every_reply_is_read_or_has_a_reason(reply: str) -> None:
     subject = parse_subject(reply, DISCIPLINES)
     assert subject in DISCIPLINES or subject.startswith("subject_")
     assert all(word for word in words_of(reply))
+    read = read_piece(reply, PIECE)
+    assert read is None or (read.count("\n"), read[-2:]) == (PIECE.text.count("\n"), "\n1")
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,6 +1,7 @@
 """A budget shared: never more than it is, the same for all as far as they go, whatever the order of rows."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from stages.synthesize.budget import ShareBudget, share
@@ -40,6 +41,20 @@ def test_never_more_than_the_budget_and_nothing_left_that_would_do(seed: int) ->
     assert not wanting.any() or budget - spent < price[wanting].min() + 1e-6
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_budget_a_hair_below_all(seed: int) -> None:
+    """The sum of floats depends on their order: one says that all fit, the other that they do not."""
+    price = np.random.default_rng(seed).uniform(0.1, 0.9, 1000)
+    for budget in (np.nextafter(price.sum(), 0), np.sort(price).cumsum()[-1]):
+        quota = share(np.ones(1000, np.int64), price, np.arange(1000), float(budget))
+        assert quota.sum() >= 999
+
+
+def test_what_is_never_asked_is_no_call() -> None:
+    table = pa.table({"id": ["a"], "text": ["x"], "entities": [list("abcdef")], "row": [0]})
+    assert [ShareBudget(most=most).spread(table).column("calls").to_pylist() for most in (10, 100)] == [[10], [35]]
+
+
 def test_a_quarter_of_the_documents_has_a_quarter_of_the_budget() -> None:
     assert ShareBudget(budget=1000.0).scaled(0.25).budget == 250.0
 
@@ -49,6 +64,9 @@ def test_a_quarter_of_the_documents_has_a_quarter_of_the_budget() -> None:
     [
         ({"budget": -1.0}, "ShareBudget.budget should be at least 0, got -1.0"),
         ({"budget": float("nan")}, "ShareBudget.budget should be at least 0, got nan"),
+        ({"most": 0}, "ShareBudget.most should be at least 1, got 0"),
+        ({"answer_tokens": 0}, "ShareBudget.answer_tokens should be at least 1, got 0"),
+        ({"prompt_price": -1.0}, "ShareBudget.prompt_price should be at least 0, got -1.0"),
         ({"budget": 5.0, "unit": "dollars"}, "a budget in dollars needs prompt_price and completion_price"),
     ],
 )

@@ -115,7 +115,7 @@ def test_failures_and_empty_documents() -> None:
 def test_settings_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="Conversation: no style 'mind-debat'; did you mean 'mind-debate'"):
         Conversation(engine=SPEC, styles=("mind-debat",))
-    with pytest.raises(ValueError, match="Conversation.styles should be names, each once"):
+    with pytest.raises(ValueError, match=r"Conversation.styles should be names, each once"):
         Conversation(engine=SPEC, styles=(DEBATE, DEBATE))
-    with pytest.raises(ValueError, match="Conversation.draw should be from 1 to 7, or null, got 8"):
+    with pytest.raises(ValueError, match=r"Conversation.draw should be from 1 to 7, or null, got 8"):
         Conversation(engine=SPEC, draw=8)

@@ -114,9 +114,9 @@ def test_a_second_run_is_the_ledgers() -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    with pytest.raises(ValueError, match="Dialogue.prompts should be three"):
+    with pytest.raises(ValueError, match=r"Dialogue.prompts should be three"):
         Dialogue(engine=SPEC, prompts=("r2s-facts",))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="Dialogue.least_turns should be at least 2, got 1"):
+    with pytest.raises(ValueError, match=r"Dialogue.least_turns should be at least 2, got 1"):
         Dialogue(engine=SPEC, least_turns=1)
     with pytest.raises(ValueError, match="did you mean 'novel_numbers'"):
         Dialogue(engine=SPEC, guards={"novel_number": 1})

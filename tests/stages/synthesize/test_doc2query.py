@@ -81,9 +81,9 @@ def test_failures_and_empty_documents() -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    with pytest.raises(ValueError, match="Doc2Query.output should be append or rows, got 'row'"):
+    with pytest.raises(ValueError, match=r"Doc2Query.output should be append or rows, got 'row'"):
         Doc2Query(engine=SPEC, output="row")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="Doc2Query: prompt entigraph-pair has a place 'content'; places may be text"):
         Doc2Query(engine=SPEC, prompt="entigraph-pair")
-    with pytest.raises(ValueError, match="Doc2Query.temperature should be at least 0, got -1"):
+    with pytest.raises(ValueError, match=r"Doc2Query.temperature should be at least 0, got -1"):
         Doc2Query(engine=SPEC, temperature=-1)

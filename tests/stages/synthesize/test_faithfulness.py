@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from stages.synthesize.faithfulness import Faithfulness, coverage, names_in, novel_rate, number_rate
+from stages.synthesize.faithfulness import Faithfulness, coverage, names_in, novel_rate, number_rate, words_of
 from stages.synthesize.heirs import Heir, heirs
 
 DOCUMENT = "Ada Lovelace wrote to Charles Babbage in 1843. The Analytical Engine had 1,000 columns."
@@ -18,11 +18,31 @@ def test_names_are_runs_of_capitals_that_do_not_begin_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("V Praze stojí škola a Žofín.", ["Praze", "Žofín"]),  # the š is no capital
+        ("Там живёт Ёлка.", ["Ёлка"]),
+        ("- The mill of Ada stands.", ["Ada"]),
+        ('"Nobody," said Ada.', ["Ada"]),
+        ("**Nobody** saw that I'm here, nor I.", []),
+        ("It is by the Bank of England's own Thames.", ["Bank of England's", "Thames"]),
+    ],
+)
+def test_names_in_other_scripts_and_behind_signs(text: str, names: list[str]) -> None:
+    assert names_in(text) == names
+
+
+def test_a_name_is_whole_words() -> None:
+    there = words_of("The annual report of J. R. Smith-Jones, and O\u2019Neil's\nletter.")
+    assert [novel_rate([name], there) for name in ("Ann", "Smith Jones", "Smith", "O'Neil", "J R Smith")] == [1, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
     ("names", "rate"),
     [([], None), (["Charles Babbage"], 0.0), (["charles  BABBAGE", "Alan Turing"], 0.5), (["Ada Lovelace's"], 0.0)],
 )
 def test_names_that_the_document_lacks(names: list[str], rate: float | None) -> None:
-    assert novel_rate(names, DOCUMENT.casefold()) == rate
+    assert novel_rate(names, words_of(DOCUMENT)) == rate
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_a_rate_above_the_limit_is_a_reason() -> None:
     texts = ("The mill stands.", "The zymurgy stands.")
     assert [why for _, _, why in rate(*texts, most=1 / 3)] == [None, None]
     assert [why for _, _, why in rate(*texts, most=0.3)] == [None, "rare_words"]
-    with pytest.raises(ValueError, match="LeanWords.most should be from 0 to 1, or null, got 2"):
+    with pytest.raises(ValueError, match=r"LeanWords.most should be from 0 to 1, or null, got 2"):
         LeanWords(most=2)
 
 

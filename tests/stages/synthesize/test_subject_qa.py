@@ -137,11 +137,11 @@ def test_documents_with_nothing_to_show() -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    with pytest.raises(ValueError, match="SubjectQA.form should be one of qa, snippet, both, got 'text'"):
+    with pytest.raises(ValueError, match=r"SubjectQA.form should be one of qa, snippet, both, got 'text'"):
         SubjectQA(engine=SPEC, form="text")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="SubjectQA.snippets should be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"SubjectQA.snippets should be at least 1, got 0"):
         SubjectQA(engine=SPEC, snippets=0)
-    with pytest.raises(ValueError, match="SubjectQA.subjects should name one at least"):
+    with pytest.raises(ValueError, match=r"SubjectQA.subjects should name one at least"):
         SubjectQA(engine=SPEC, subjects=())
     with pytest.raises(ValueError, match="prompt r2s-plan has a place 'facts'; places may be text, subject, subjects"):
         SubjectQA(engine=SPEC, prompt="r2s-plan")

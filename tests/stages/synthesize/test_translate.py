@@ -70,6 +70,7 @@ def test_a_long_line_is_runs_of_sentences() -> None:
         ("Here is the translation:\n\neins\nzwei", "  eins\n\n1\nzwei"),
         ("Sure!\n\nHere is the translation:\neins\nzwei", None),
         ('"eins\nzwei"', "  eins\n\n1\nzwei"),
+        ('"\neins"', '  "\n\n1\neins"'),
         ("eins zwei", None),
         ("eins\nzwei\ndrei", None),
         ("", None),
@@ -136,7 +137,7 @@ def test_every_language_is_a_row() -> None:
         ("translation_language", MILL.replace("grey", "gray")),
         (
             "translation_language",
-            "Le moulin à eau de Lenham fut construit en 1842 en pierre grise et sa grande roue mesure 6 mètres de haut.",
+            "Le moulin à eau de Lenham fut bâti en 1842 en pierre grise et sa grande roue mesure 6 mètres de haut.",
         ),
     ],
 )
@@ -144,6 +145,15 @@ def test_what_is_not_taken_is_dropped_with_the_reason(reason: str, reply: Said) 
     (row,) = german(documents(MILL), reply)
     assert (row["drop_reason"], row["error"], row["parents"]) == (reason, None, ["d0"])
     assert (row["answers"][0]["decision"], row["answers"][0]["errors"]) == (reason, 1)
+
+
+def test_a_prefix_that_is_asked_for(tmp_path: Any) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text('name: p\nversion: 1\nuser: "To {{language}}:\\n\\n{{text}}"\nprefix: "Here:"\n')
+    (row,) = german(documents(MILL), GERMAN, prompt=str(file))
+    assert row["drop_reason"] == "guard_prefix"
+    (row,) = german(documents(MILL), f"Here: {GERMAN}", prompt=str(file))
+    assert (row["drop_reason"], row["text"]) == (None, GERMAN)
 
 
 def test_a_language_that_is_not_sure_enough() -> None:
@@ -187,7 +197,7 @@ def test_settings_that_cannot_be() -> None:
         Translate(engine=SPEC, languages=("gsw",))
     with pytest.raises(ValueError, match=r"lid.176.ftz does not know 'tlh'"):
         Translate(engine=SPEC, languages=("tlh",), names={"tlh": "Klingon"})
-    with pytest.raises(ValueError, match="Translate.languages should be labels, each once"):
+    with pytest.raises(ValueError, match=r"Translate.languages should be labels, each once"):
         Translate(engine=SPEC, languages=("de", "de"))
     assert Translate(engine=SPEC, languages=("als",), names={"als": "Alemannic"}).language_checksum
 
