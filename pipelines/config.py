@@ -14,13 +14,16 @@ from schemas.check import nearest
 from stages.stage import name_of
 
 KEYS = (
-    "input", "output", "set", "runner", "workers", "address", "fresh", "max_dead", "memory", "ledger",
+    "input", "output", "set", "runner", "workers", "address", "fresh", "redo", "max_dead", "memory", "ledger",
     "removed_text", "json",
 )  # fmt: skip
 UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
-# What goes with another stage's setting. The tests of `Screen` are bounds of what filters behind it test.
+# What goes with another stage's setting. The tests of `Screen` are bounds of what filters behind it test; a budget is
+# for what is asked.
 FOLLOWS = {
+    ("ShareBudget", "most"): ("EntiGraph", "most"),
+    ("ShareBudget", "triples"): ("EntiGraph", "triples"),
     ("SemanticDuplicates", "column"): ("AssignCentroid", "column"),
     ("Screen", "languages"): ("Language", "languages"),
     ("Screen", "model"): ("Language", "model"),
@@ -37,8 +40,8 @@ def read_config(path: str) -> dict[str, Any]:
     faults = unknown_keys(data, KEYS, path)
     kinds: dict[str, tuple[type, ...]] = {
         "input": (str, list), "output": (str,), "set": (dict,), "runner": (str,), "workers": (int,), "address": (str,),
-        "fresh": (bool,), "max_dead": (int, float), "memory": (str, int), "ledger": (str,), "removed_text": (bool,),
-        "json": (bool,),
+        "fresh": (bool,), "redo": (str, list), "max_dead": (int, float), "memory": (str, int), "ledger": (str,),
+        "removed_text": (bool,), "json": (bool,),
     }  # fmt: skip
     for key, kind in kinds.items():
         if key in data and (not isinstance(data[key], kind) or (isinstance(data[key], bool) and bool not in kind)):
@@ -46,9 +49,10 @@ def read_config(path: str) -> dict[str, Any]:
             faults.append(f"{path}: {key!r} should be {wanted}, found {data[key]!r}")
     if data.get("runner") not in (None, "local", "ray"):
         faults.append(f"{path}: 'runner' should be local or ray, found {data['runner']!r}")
-    urls = data.get("input", "given elsewhere")
-    if isinstance(urls, list) and not (urls and all(isinstance(url, str) for url in urls)):
-        faults.append(f"{path}: 'input' should be text or a list of texts, found {urls!r}")
+    for key in ("input", "redo"):
+        texts = data.get(key, "given elsewhere")
+        if isinstance(texts, list) and not (texts and all(isinstance(text, str) for text in texts)):
+            faults.append(f"{path}: {key!r} should be text or a list of texts, found {texts!r}")
     if isinstance(data.get("set"), dict):
         faults += [f"{path}: {fault}" for fault in _set_faults(data["set"])]
     if faults:

@@ -8,7 +8,7 @@ most edges end in. It is laid out by springs (Fruchterman and Reingold 1991) fro
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -100,6 +100,9 @@ class Names:
 
 def write_graph(folder: Folder, account: Account, step: StepLine) -> EntityGraph | None:
     """The graph of a step, also as files in it; None where no row relates entities."""
+    relations = _relations(folder, step)
+    if (first := next(relations, None)) is None:
+        return None
     names, possible = Names(), [0, 0]
     for entities in _documents(folder, account, step):
         own = {names.key(name) for name in entities}
@@ -112,14 +115,14 @@ def write_graph(folder: Folder, account: Account, step: StepLine) -> EntityGraph
     seen: set[tuple[str, str]] = set()
     inside = folder.below(step.name)
     with inside.writing(EDGES_FILE) as file, pq.ParquetWriter(file, EDGES, compression="zstd") as writer:
-        for relations in _relations(folder, step):
+        for some in chain([first], relations):
             edges: tuple[list[str | None], ...] = tuple([] for _ in EDGES)
-            for id_, parent, entities in relations:
+            for id_, parent, entities in some:
                 keys = [names.key(name) for name in entities]
                 rows[len(keys)] += 1
                 names.relations.update(keys)
                 if not told:
-                    seen.update((key, parent or "") for key in keys)
+                    seen.update((key, parent) for key in keys)
                 for one, other in combinations(keys, 2):
                     names.degree[one] += 1
                     names.degree[other] += 1
@@ -128,9 +131,6 @@ def write_graph(folder: Folder, account: Account, step: StepLine) -> EntityGraph
                         column.append(value)
             writer.write_table(pa.table(list(edges), schema=EDGES))
     names.documents.update(key for key, _ in seen)
-    if not rows:
-        inside.delete(EDGES_FILE, NODES_FILE)
-        return None
     with inside.writing(NODES_FILE) as file:
         pq.write_table(names.table(), file, compression="zstd")
     shown, lines = _drawing(names, _between(inside, names))
@@ -146,14 +146,12 @@ def _documents(folder: Folder, account: Account, step: StepLine) -> Iterator[lis
         yield from (entities for (entities,) in rows if entities)
 
 
-def _relations(folder: Folder, step: StepLine) -> Iterator[list[tuple[str, str | None, list[str]]]]:
-    """Id, document and entities of the rows that relate two or three of them."""
+def _relations(folder: Folder, step: StepLine) -> Iterator[list[tuple[str, str, list[str]]]]:
+    """Id, document and entities of the rows that relate two or three of them, some at a time."""
     for rows in _rows(folder, step, [c.ID, c.PARENTS]):
-        yield [
-            (id_, parents[0] if parents else None, entities)
-            for id_, parents, entities in rows
-            if entities and len(entities) in KINDS
-        ]
+        found = [(id_, parents[0], names) for id_, parents, names in rows if parents and names and len(names) in KINDS]
+        if found:
+            yield found
 
 
 def _rows(folder: Folder, step: StepLine, fields: list[pa.Field]) -> Iterator[list[tuple]]:  # type: ignore[type-arg]

@@ -234,7 +234,7 @@ def _examples(folder: Folder, step: StepLine, names: set[str]) -> tuple[Example,
         rows = [row for row in chosen if row.path == path]
         parents = {parent for row in rows for parent in row.parents}
         after = texts_of(folder, path, {row.id for row in rows} | parents)
-        before = _inputs(step, by_path[path], {row.id for row in rows} | parents)
+        before = inputs_of(step, by_path[path], {row.id for row in rows} | parents)
         for row in rows:
             was = next((t for t in map(before.get, (row.id, *row.parents)) if t is not None), None)
             was = was if was is not None else next((after[p] for p in row.parents if p in after), None)
@@ -271,7 +271,7 @@ def _short(rule: str) -> str:
     return rule if len(rule) <= RULE else rule[:RULE] + " \N{HORIZONTAL ELLIPSIS}"
 
 
-def _inputs(step: StepLine, manifest: Manifest, wanted: set[str]) -> dict[str, str]:
+def inputs_of(step: StepLine, manifest: Manifest, wanted: set[str]) -> dict[str, str]:
     """Texts of the rows `wanted` as the step read them: the first rows of the shard's input, if it is still there."""
     found: dict[str, str] = {}
     source, seen = manifest.source, 0

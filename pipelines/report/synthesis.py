@@ -19,8 +19,7 @@ from cluster.storage import Folder
 from pipelines.report.account import Account, StepLine
 from pipelines.report.entity_graph import EntityGraph, write_graph
 from pipelines.report.figures import Bin
-from pipelines.report.refinement import ModelStage, Refinement
-from pipelines.report.refinement import _inputs as inputs_of
+from pipelines.report.refinement import ModelStage, Refinement, inputs_of
 from pipelines.report.sample import BATCH, CUT, MAX_FILES, MAX_ROWS, TEXT_FILES, TEXT_ROWS, list_files, within
 from schemas import columns as c
 from stages.synthesize.diversity import NGrams, Spread, ngrams, spread
@@ -290,7 +289,8 @@ def _texts(folder: Folder, step: StepLine) -> Iterator[_Text]:
                 table = pa.Table.from_batches([batch])
                 text = pc.fill_null(pc.utf8_slice_codeunits(table.column(c.BODY.name), 0, TEXT_CHARS), "")
                 table = table.set_column(table.column_names.index(c.BODY.name), c.BODY.name, text)
-                yield from (_Text(path, row) for row in table.slice(0, TEXT_ROWS - seen).to_pylist() if row["parents"])
+                rows = table.slice(0, TEXT_ROWS - seen).to_pylist()
+                yield from (_Text(path, row) for row in rows if row["parents"] and row["parents"][0] is not None)
                 seen += batch.num_rows
                 if seen >= TEXT_ROWS:
                     break

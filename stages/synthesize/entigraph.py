@@ -35,9 +35,10 @@ class EntiGraph:
     (ShareBudget) gets so many texts, one without at most `most`. The document itself does not go on: the original
     trains on what is written of it alone. Each new row has its document in `parents` and its entities in `entities`.
 
-    A text that is empty, refuses, has no section or lacks one of its entities is dropped, with the reason
-    `relation_empty`, `relation_refusal`, `relation_no_section` or `relation_missing_entity`; the original takes
-    whatever is not empty. A call that failed for good leaves a dead row.
+    A text that is empty, refuses, is cut off by `max_tokens`, has no section or lacks one of its entities is dropped,
+    with the reason `relation_empty`, `relation_refusal`, `relation_truncated`, `relation_no_section` or
+    `relation_missing_entity`; the original has no limit and takes whatever is not empty. A call that failed for good
+    leaves a dead row.
     """
 
     engine: str = field(default="openai:https://api.openai.com/v1#gpt-4-turbo", metadata=EXECUTION)
@@ -132,7 +133,11 @@ class EntiGraph:
             entry = account(asker, "EntiGraph", hash_, [], "failed")
             return Heir(task.row, parts, "", None, result.error, entry, task.names)
         text = result.text.strip()
-        reason = "relation_refusal" if text and refusal(document, text) else fault(task.names, text)
+        reason = fault(task.names, text)
+        if text and refusal(document, text):
+            reason = "relation_refusal"
+        elif text and result.finish == "length":
+            reason = "relation_truncated"
         entry = account(asker, "EntiGraph", hash_, [result], reason or "written", int(reason is not None))
         entry["output"] = None  # it is the row's text
         return Heir(task.row, parts, text, reason, None, entry, task.names)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from schemas import columns as c
 from stages.guards.numbers import NUMBER, novel_numbers
 from stages.stage import Resources, Rows, Transform, set_columns
+from stages.synthesize.relations import folded
 
 JOINING = r"(?:of|the|de|la|van|von|der|and|für|du|del)"
 CASED = range(0x590)  # Latin, Greek, Cyrillic and Armenian
@@ -24,7 +25,6 @@ LETTERS = "".join(chr(code) for code in CASED if unicodedata.category(chr(code))
 CAPITAL = rf"[{LETTERS}][\w'\u2019-]*"
 RUN = re.compile(rf"\b{CAPITAL}(?:\s(?:{JOINING}\s)?{CAPITAL})*")
 SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+")
-BLANKS = re.compile(r"\s+")
 WORDS = re.compile(r"\w+")
 OPENING = re.compile(r"^\W+")  # quotes, bullets, stars before a sentence
 NO_NAMES = re.compile(r"I(?:['\u2019]\w+)?")  # the pronoun
@@ -111,11 +111,6 @@ def names_in(text: str) -> list[str]:
                 if words and not NO_NAMES.fullmatch(" ".join(words)):
                     found.setdefault(" ".join(words))
     return list(found)
-
-
-def folded(text: str) -> str:
-    """The text with single blanks, whatever its case."""
-    return BLANKS.sub(" ", text).casefold()
 
 
 def words_of(text: str) -> str:

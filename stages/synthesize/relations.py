@@ -12,6 +12,7 @@ from math import comb
 import xxhash
 
 Relation = tuple[str, ...]
+SIGNS = str.maketrans("\u2018\u2019\u02bc\u2010\u2011\u2012\u2013", "'''----")  # a model writes them its own way
 
 
 def count(entities: int, triples: bool = True) -> int:
@@ -41,13 +42,18 @@ def fault(names: Relation, text: str) -> str | None:
     """Why a text is not about these entities; the original asks only that it is not empty.
 
     `relation_empty`; `relation_no_section` (no line begins with ###); `relation_missing_entity` (one is not named,
-    whatever its case).
+    whatever its case and its apostrophes).
     """
     if not text.strip():
         return "relation_empty"
     if not any(line.startswith("###") for line in text.split("\n")):
         return "relation_no_section"
-    folded = " ".join(text.split()).casefold()
-    if not all(name.casefold() in folded for name in names):
+    whole = folded(text)
+    if not all(folded(name) in whole for name in names):
         return "relation_missing_entity"
     return None
+
+
+def folded(text: str) -> str:
+    """The text with single blanks, whatever its case, apostrophes and hyphens, to look names up in."""
+    return " ".join(text.translate(SIGNS).split()).casefold()

@@ -221,7 +221,8 @@ def test_output_with_another_runs_data_is_refused_with_the_difference(cli: Cli) 
     cli.run()
     words = ("run", "lines.yaml", "--input", "in", "--output", "out", "--set", "DropWith.word=ham")
     assert cli.refused(*words) == [
-        "headrace: output out holds another run's data (give another --output, or --fresh to start over):",
+        "headrace: output out holds another run's data (--redo only to do it all again, --fresh to start over, "
+        "or give another --output):",
         "  DropWith.word was 'spam', is 'ham'",
     ]
 

@@ -98,6 +98,16 @@ def test_texts_that_are_none_are_dropped_with_the_reason(tmp_path: Path, said: s
     assert len(rows(tmp_path / "out/entigraph/removed")) == 3 * 4
 
 
+def test_a_text_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
+    with Server(Script({"The mill stands.\n\n### Entities": ("length",)}, answer=writer(3))) as server:
+        assert run(tmp_path, server) == 0
+    gone = rows(tmp_path / "out/entigraph/removed")
+    assert {(row["parents"][0], row["drop_reason"], row["answers"][0]["errors"]) for row in gone} == {
+        ("a", "relation_truncated", 1)
+    }
+    assert len(gone) == 4
+
+
 def test_what_the_document_says_itself_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = "I'm sorry, but I cannot help with that."
     monkeypatch.setattr("tests.pipelines.test_entigraph.TEXTS", [f'The mill says "{line}"', *TEXTS[1:]])

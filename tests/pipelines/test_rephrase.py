@@ -155,5 +155,5 @@ def test_a_server_that_misbehaves_is_asked_until_it_answers(tmp_path: Path, caps
 
 def test_a_server_without_a_tokenizer_is_told_what_to_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pq.write_table(pa.table({"id": list(TEXTS), "text": list(TEXTS.values())}), tmp_path / "docs.parquet")
-    assert run(tmp_path, "Rephrase.engine=openai:http://127.0.0.1:9/v1#m")[0] == 1
+    assert run(tmp_path, "Rephrase.engine=openai:http://127.0.0.1:9/v1#m")[0] == 2
     assert "set Rephrase.tokens=words" in capsys.readouterr().err

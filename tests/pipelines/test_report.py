@@ -59,6 +59,7 @@ def put_step(
     if dead:
         files.append(put_rows(folder, "dead/s0.parquet", dead, document.dead(SCHEMA)))
     about = {
+        "version": 1,
         "recipe": "web",
         "upstream": None if name == "filter" else "filter",
         "fingerprint": "0123456789abcdef",

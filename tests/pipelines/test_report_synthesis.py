@@ -48,13 +48,17 @@ def answer(prompt: str) -> str:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
+    return written(tmp_path)
+
+
+def written(tmp_path: Path, *options: str) -> Path:
     texts = pa.array([text for text, _ in DOCUMENTS.values()], pa.large_string())
     pq.write_table(pa.table({"id": list(DOCUMENTS), "text": texts}), tmp_path / "docs.parquet")
     with Server(Script(answer=answer)) as server:
         engine = server.engine(prompt_price=10, completion_price=30)
         sets = [f"--set={stage}.engine={engine}" for stage in ("ExtractEntities", "EntiGraph")]
         files = ["--input", str(tmp_path / "docs.parquet"), "--output", str(tmp_path / "out")]
-        assert main(["run", "entigraph", *files, *sets, "--set=ShareBudget.budget=100"]) == 0
+        assert main(["run", "entigraph", *files, *sets, "--set=ShareBudget.budget=100", *options]) == 0
     return tmp_path / "out"
 
 
@@ -126,6 +130,21 @@ def test_names_and_texts_stay_text(out: Path) -> None:
     assert "says Dr Stranger" in text
 
 
+def test_what_is_not_kept_has_its_reason_and_stands_below_the_line(tmp_path: Path) -> None:
+    """All five texts have a year that no document has; what is left are the summaries."""
+    found = read(written(tmp_path, "--set=Faithfulness.max_novel_numbers=0.5"))
+    assert (found.rows, found.of_rows, found.kinds, found.graph) == (8, 8, (("summary", 3),), None)
+    assert found.reasons == (("Faithfulness", "novel_numbers", 5),)
+    assert found.budget == Budget(100, "calls", 5.0)
+    (names,) = found.rates  # no summary has a number or entities; two have a name, and the texts have a stranger's
+    assert (names.name, names.rows, names.mean) == ("novel_entity_rate", 2, 0.0)
+    assert (sum(b.kept for b in names.bins), sum(b.removed for b in names.bins)) == (2, 5)
+    assert {example.text for example in found.examples} == {"Of Lea.", "Of LEA.", "Of fair."}
+    page = page_of(tmp_path / "out")
+    assert "Faithfulness novel_numbers" in page
+    assert "<circle" not in page
+
+
 def test_examples_are_beside_their_documents(out: Path) -> None:
     found = read(out)
     assert {example.parent for example in found.examples} == {DOCUMENTS["mill"][0], DOCUMENTS["weir"][0]}
@@ -190,10 +209,34 @@ def test_rows_of_other_makers(tmp_path: Path) -> None:
     assert (found.spread.rows, found.spread.similarity_document) == (4, pytest.approx(1 / 2**0.5))
     assert found.ngrams[1].overlap_document == pytest.approx(1 / 2)  # "a b" of "a b", "b 0"
     assert "mean cosine similarity of the embeddings of 4 rows" in page_of(tmp_path / "out")
-    assert not (tmp_path / "out/make/graph/edges.parquet").exists()
+    assert not (tmp_path / "out/make/graph").exists()
     assert {example.parent for example in found.examples} == {"one", "two"}
     (tmp_path / "docs.parquet").unlink()
     assert "its text is not where the run read it" in page_of(tmp_path / "out")
+
+
+def test_entities_without_a_step_that_named_them(tmp_path: Path) -> None:
+    """A dataset of synthetic rows, read by itself: documents are counted by the rows; a document is no relation."""
+    table = pa.table(
+        {
+            "id": list("abcd"),
+            "text": ["A b", "A b c", "x", "b d"],
+            "parents": pa.array([["x"], ["x"], None, ["y"]], c.PARENTS.type),
+            "entities": pa.array([["A", "b"], ["a", "B", "c"], ["A", "q"], ["b", "d"]], c.ENTITIES.type),
+        }
+    )
+    pq.write_table(table, tmp_path / "docs.parquet")
+    run_local(
+        plan_over(Recipe("copy", (Step("copy", ReadParquet(), ()),)), tmp_path / "docs.parquet"), tmp_path / "out"
+    )
+    graph = read(tmp_path / "out").graph
+    assert graph is not None
+    assert (graph.nodes, graph.edges, graph.pairs, graph.triples, graph.possible) == (4, 5, 2, 1, (0, 0))
+    nodes = pq.read_table(tmp_path / "out/copy/graph/nodes.parquet").to_pylist()
+    assert [(n["name"], n["documents"], n["relations"], n["degree"]) for n in nodes] == [
+        ("A", 1, 2, 3), ("b", 2, 3, 4), ("c", 1, 1, 2), ("d", 1, 1, 1),
+    ]  # fmt: skip
+    assert "triples of entities" not in page_of(tmp_path / "out")
 
 
 def test_a_run_that_makes_nothing_has_no_section(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """A budget shared: never more than it is, the same for all as far as they go, whatever the order of rows."""
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from stages.synthesize.budget import ShareBudget, share
+from stages.synthesize.entigraph import EntiGraph
 
 
 def shared(calls: list[int], price: list[float], budget: float | None) -> list[int]:
@@ -53,6 +56,26 @@ def test_a_budget_a_hair_below_all(seed: int) -> None:
 def test_what_is_never_asked_is_no_call() -> None:
     table = pa.table({"id": ["a"], "text": ["x"], "entities": [list("abcdef")], "row": [0]})
     assert [ShareBudget(most=most).spread(table).column("calls").to_pylist() for most in (10, 100)] == [[10], [35]]
+
+
+@pytest.mark.parametrize(
+    ("budget", "pairs", "triples"), [(None, 39_000, 494_000), (2_000, 2_000, 0), (45_000, 39_000, 6_000)]
+)
+def test_fifty_documents_of_forty_entities(budget: float | None, pairs: int, triples: int) -> None:
+    """780 pairs and 9,880 triples each, as the formula says, and of them as many as the budget pays for."""
+    ids = [f"d{number}" for number in range(50)]
+    names = [[f"{id_} {i}" for i in range(40)] for id_ in ids]
+    table = pa.table({"id": ids, "text": ["x"] * 50, "entities": names, "summary": ["s"] * 50})
+    shuffle = ShareBudget(budget=budget)
+    spread = shuffle.spread(table.append_column("row", [list(range(50))]))
+    quotas = shuffle.reduce(spread.append_column("shard", [[0] * 50])).column("quota").to_pylist()
+    sizes: Counter[int] = Counter()
+    for row, quota in enumerate(quotas):  # one by one: all together they are half a million
+        tasks = EntiGraph().tasks(table.slice(row, 1).append_column("quota", [[quota]]))
+        assert len({task.names for task in tasks}) == len(tasks) == quota
+        sizes.update(len(task.names) for task in tasks)
+    assert max(quotas) == min(quotas)
+    assert (sizes[2], sizes[3]) == (pairs, triples)
 
 
 def test_a_quarter_of_the_documents_has_a_quarter_of_the_budget() -> None:

@@ -53,5 +53,7 @@ def test_a_summary_that_is_no_text_is_none() -> None:
 
 def test_what_no_file_takes_is_left_out() -> None:
     """Half a surrogate pair and a NUL are JSON, and neither Arrow nor a server takes them."""
-    found = parsed('{"summary":"S\\ud800\\u0000.","entities":["Le\\udc00at", "\\ud83d", "a\\u0007b\\tc", "\\ud83d\\ude00"]}')
+    found = parsed(
+        '{"summary":"S\\ud800\\u0000.","entities":["Le\\udc00at", "\\ud83d", "a\\u0007b\\tc", "\\ud83d\\ude00"]}'
+    )
     assert found == Entities(("Leat", "ab c", "\U0001f600"), "S.")

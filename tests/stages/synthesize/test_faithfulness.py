@@ -34,7 +34,13 @@ def test_names_in_other_scripts_and_behind_signs(text: str, names: list[str]) ->
 
 def test_a_name_is_whole_words() -> None:
     there = words_of("The annual report of J. R. Smith-Jones, and O\u2019Neil's\nletter.")
-    assert [novel_rate([name], there) for name in ("Ann", "Smith Jones", "Smith", "O'Neil", "J R Smith")] == [1, 0, 0, 0, 0]
+    assert [novel_rate([name], there) for name in ("Ann", "Smith Jones", "Smith", "O'Neil", "J R Smith")] == [
+        1,
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
 @pytest.mark.parametrize(

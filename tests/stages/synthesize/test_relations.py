@@ -49,3 +49,7 @@ def test_the_order_depends_on_seed_and_document_alone() -> None:
 def test_what_is_no_text_on_its_entities(text: str, reason: str | None) -> None:
     expected = None if reason == "relation_no_such" else reason  # a name may be broken over two lines
     assert fault(("Ada", "the mill"), text) == expected
+
+
+def test_signs_that_a_model_writes_its_own_way() -> None:
+    assert fault(("O\u2019Neil", "Anglo-Saxon"), "### O'Neil\nand the Anglo\u2011Saxon mill") is None
