@@ -17,36 +17,33 @@ and an order of its own; intervals are over seeds with one base. Weights are ave
 checkpoint of a run counts as a measurement; `law` is stages/synthesize/scaling.py's on those of `entigraph`, x in
 million tokens of its texts.
 
-    python benchmarks/synthetic_cpt.py [--scale cpu|gpu] [--seeds 3] [--base FILE] [--documents N --tokens N ...]
+    python benchmarks/synthetic_cpt.py [--scale cpu|gpu] [--seeds 3] [--kept FOLDER] [--documents N --tokens N ...]
 """
 
 import argparse
 import copy
+import json
 import math
 import random
-import re
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from closed_book import Shape, Words, fresh, packed, right, train
 from fact_world import KINDS, RELATIONS, Document, Question, make_world, questions
 from record import record
 from template_engine import recombined
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from stages.synthesize.content import headed
 from stages.synthesize.scaling import fit
 
-PAD, BEGIN, END = "<pad>", "<s>", "</s>"
-WORD = re.compile(r"###|\w+|[^\w\s]")
 Documents = tuple[Document, ...]
 ARMS = ("raw", "paraphrase", "entigraph", "adjacent")
-DECAY = 0.98  # of the moving average of the weights, a step
 T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}  # Student's, two-sided, by seeds
 
 
@@ -64,19 +61,16 @@ class Size:
     base_tokens: int
     tokens: int
     asked: float
-    hidden: int
-    layers: int
-    inner: int
-    block: int
+    shape: Shape
     batch: int
     base_rate: float
     rate: float
-    checkpoints: int = 10
+    checkpoints: int = 12
 
 
 SIZES = {
-    "cpu": Size(48, 24, 6, 420_000, 120_000, 0.5, 128, 3, 256, 128, 4, 3e-3, 1e-3),
-    "gpu": Size(1000, 500, 8, 40_000_000, 10_000_000, 0.5, 512, 8, 1536, 256, 32, 1e-3, 5e-4),
+    "cpu": Size(48, 24, 6, 420_000, 240_000, 0.5, Shape(128, 3, 256, 128), 4, 3e-3, 1e-3),
+    "gpu": Size(1000, 500, 8, 40_000_000, 10_000_000, 0.5, Shape(512, 8, 1536, 256), 32, 1e-3, 5e-4),
 }
 Passes = Iterator[list[str]]
 
@@ -105,28 +99,6 @@ def vocabulary(documents: Documents) -> list[str]:
     asked = [f"Question: {q.text} Answer: {q.answer}" for q in exam(documents)]
     said = next(texts_of("raw", documents, 0)) + next(texts_of("entigraph", documents[:2], 0))
     return [*said, *asked, *(form.format(s="", o="") for form in forms)]
-
-
-class Words:
-    """Words and signs as tokens, small letters; the vocabulary is that of all texts it is made of."""
-
-    def __init__(self, texts: list[str]) -> None:
-        words = {word for text in texts for word in WORD.findall(text.lower())}
-        self.ids = {word: number for number, word in enumerate([PAD, BEGIN, END, *sorted(words)])}
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def encode(self, text: str) -> list[int]:
-        return [self.ids[word] for word in WORD.findall(text.lower())]
-
-    def text(self, text: str) -> list[int]:
-        return [self.ids[BEGIN], *self.encode(text), self.ids[END]]
-
-    def question(self, question: Question) -> tuple[list[int], list[int]]:
-        """What is asked, and what has to follow."""
-        asked = [self.ids[BEGIN], *self.encode(f"Question: {question.text} Answer:")]
-        return asked, [*self.encode(question.answer), self.ids[END]]
 
 
 def exam(documents: Documents) -> list[Question]:
@@ -162,85 +134,69 @@ def stream(
         texts += taken(passes, tokens // len(forms))
     asked = taken(shuffled(), int(tokens * size.asked))
     if forms == ("adjacent",):
-        blocks = torch.cat([packed(texts, size.block), packed(asked, size.block)])
+        blocks = torch.cat([packed(texts, size.shape.block), packed(asked, size.shape.block)])
         return blocks[torch.tensor(draw.sample(range(len(blocks)), len(blocks)))]
     mixed = texts + asked
     draw.shuffle(mixed)
-    return packed(mixed, size.block)
+    return packed(mixed, size.shape.block)
 
 
-def packed(texts: list[list[int]], block: int) -> torch.Tensor:
-    flat = torch.tensor([token for text in texts for token in text])
-    return flat[: len(flat) // block * block].view(-1, block)
-
-
-def right(model: Any, words: Words, asked: list[Question], device: str) -> list[bool]:
-    """Whether each greedy continuation is the answer and its end: so it is when every token of them comes first."""
-    pairs = sorted(((*words.question(q), at) for at, q in enumerate(asked)), key=lambda p: len(p[0]) + len(p[1]))
-    verdicts = [False] * len(asked)
-    for begin in range(0, len(pairs), 128):
-        part = pairs[begin : begin + 128]
-        width = max(len(q) + len(a) for q, a, _ in part)
-        rows = torch.tensor([[*q, *a, *[0] * (width - len(q) - len(a))] for q, a, _ in part], device=device)
-        with torch.inference_mode():
-            first = model(input_ids=rows, use_cache=False).logits.argmax(-1).cpu()
-        for row, (q, a, at) in enumerate(part):
-            verdicts[at] = first[row, len(q) - 1 : len(q) + len(a) - 1].tolist() == a
-    return verdicts
-
-
-def accuracy(model: Any, words: Words, asked: list[Question], device: str) -> dict[str, float]:
+def accuracy(model: Any, words: Words, asked: list[Question]) -> dict[str, float]:
     """In percent, of all and of each kind."""
-    verdicts = right(model, words, asked, device)
+    verdicts = right(model, words, asked)
     found = {"all": 100 * statistics.mean(verdicts)}
     for kind in KINDS:
         found[kind] = 100 * statistics.mean(v for v, q in zip(verdicts, asked, strict=True) if q.kind == kind)
     return {kind: round(value, 2) for kind, value in found.items()}
 
 
-def fresh(words: Words, size: Size, seed: int, device: str) -> Any:
-    """A model of random weights."""
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(words),
-        hidden_size=size.hidden,
-        intermediate_size=size.inner,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.hidden // 32,
-        max_position_embeddings=size.block,
-        tie_word_embeddings=True,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    return LlamaForCausalLM(config).to(device)
+def made_base(size: Size, known: Documents, words: Words, device: str, kept: Path | None) -> tuple[Any, Any]:
+    """The model that all arms go on from, and what it knows of its own articles; taken from `kept` if it is there."""
+    model = fresh(words, size.shape, 0, device)
+    file = kept / "base.pt" if kept else None
+    if file and file.exists():
+        state, looks = torch.load(file)
+        model.load_state_dict(state)
+        return model, looks
+    blocks = stream(ARMS[:3], known, known, words, size, 0, size.base_tokens)
+    mine = exam(known)
+
+    def look(model: Any) -> dict[str, float]:
+        return accuracy(model, words, mine)
+
+    looks, averaged = train(model, blocks, size.base_rate, size.batch, size.checkpoints, look)
+    if file:
+        torch.save((averaged.state_dict(), looks), file)
+    return averaged, looks
 
 
-def train(
-    model: Any, blocks: torch.Tensor, rate: float, size: Size, device: str, look: Callable[[Any], dict[str, float]]
-) -> tuple[list[dict[str, float]], Any]:
-    """`look` at the averaged model at each checkpoint, and that model."""
-    averaged = copy.deepcopy(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    steps = len(blocks) // size.batch
-    stops = {round(steps * (k + 1) / size.checkpoints) for k in range(size.checkpoints)}
-    looks = []
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / (0.05 * steps))
-        batch = blocks[step * size.batch : (step + 1) * size.batch].to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            loss = model(input_ids=batch, labels=batch, use_cache=False).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        with torch.no_grad():
-            new = [p.detach() for p in model.parameters()]
-            torch._foreach_lerp_([p.data for p in averaged.parameters()], new, 1 - min(DECAY, step / (step + 10)))
-        if step + 1 in stops:
-            looks.append({"share": (step + 1) / steps, "loss": round(loss.item(), 3), **look(averaged)})
-            print(looks[-1], file=sys.stderr, flush=True)
-    return looks, averaged
+def kept_runs(kept: Path | None, size: Size) -> list[dict[str, Any]]:
+    """Runs of an earlier command of the same size; another size is another folder."""
+    if kept is None:
+        return []
+    kept.mkdir(parents=True, exist_ok=True)
+    told = json.dumps(settings_of(size))
+    about = kept / "size.json"
+    if about.exists() and about.read_text() != told:
+        raise SystemExit(f"{kept} is of {about.read_text()}, and {told} is asked for: name another folder")
+    about.write_text(told)
+    runs = kept / "runs.jsonl"
+    return [json.loads(line) for line in runs.read_text().splitlines()] if runs.exists() else []
+
+
+def measure(arm: str, base: Any, group: Documents, known: Documents, words: Words, size: Size, seed: int) -> Any:
+    """One continued pretraining from `base`."""
+    clock = time.process_time()
+    blocks = stream((arm,), group, known, words, size, seed, size.tokens)
+    tested = exam(group)
+
+    def look(model: Any) -> dict[str, float]:
+        return accuracy(model, words, tested)
+
+    before = look(base)
+    looks, _ = train(copy.deepcopy(base), blocks, size.rate, size.batch, size.checkpoints, look)
+    seconds = round(time.process_time() - clock, 1)
+    return {"arm": arm, "seed": seed, "before": before, "looks": looks, "cpu_seconds": seconds}
 
 
 def interval(values: list[float]) -> dict[str, Any]:
@@ -249,36 +205,6 @@ def interval(values: list[float]) -> dict[str, Any]:
     if len(values) > 1:
         half = round(T95.get(len(values), 2.3) * statistics.stdev(values) / math.sqrt(len(values)), 2)
     return {"mean": round(statistics.mean(values), 2), "plus_minus": half, "seeds": values}
-
-
-def made_base(size: Size, known: Documents, words: Words, device: str, kept: Path | None) -> tuple[Any, Any]:
-    """The model that all arms go on from, and what it knows of its own articles; taken from `kept` if it is there."""
-    model = fresh(words, size, 0, device)
-    if kept and kept.exists():
-        state, looks = torch.load(kept)
-        model.load_state_dict(state)
-        return model, looks
-    blocks = stream(ARMS[:3], known, known, words, size, 0, size.base_tokens)
-    mine = exam(known)
-    looks, averaged = train(model, blocks, size.base_rate, size, device, lambda m: accuracy(m, words, mine, device))
-    if kept:
-        torch.save((averaged.state_dict(), looks), kept)
-    return averaged, looks
-
-
-def measure(arm: str, base: Any, group: Documents, known: Documents, words: Words, size: Size, seed: int) -> Any:
-    """One continued pretraining from `base`."""
-    clock, device = time.process_time(), base.device.type
-    blocks = stream((arm,), group, known, words, size, seed, size.tokens)
-    tested = exam(group)
-
-    def look(model: Any) -> dict[str, float]:
-        return accuracy(model, words, tested, device)
-
-    before = look(base)
-    looks, _ = train(copy.deepcopy(base), blocks, size.rate, size, device, look)
-    seconds = round(time.process_time() - clock, 1)
-    return {"arm": arm, "seed": seed, "before": before, "looks": looks, "cpu_seconds": seconds}
 
 
 def summary(runs: list[dict[str, Any]], size: Size) -> dict[str, Any]:
@@ -294,15 +220,28 @@ def summary(runs: list[dict[str, Any]], size: Size) -> dict[str, Any]:
         arms[arm] = {
             **{kind: interval([one[kind] for one in last]) for kind in ("all", *KINDS)},
             "curve": curve,
+            "curve_by_kind": {
+                kind: [
+                    round(statistics.mean(one[kind] for one in looks), 2)
+                    for looks in zip(*(run["looks"] for run in mine), strict=True)
+                ]
+                for kind in KINDS
+            },
             "loss": [one["loss"] for one in last],
             "cpu_seconds": [run["cpu_seconds"] for run in mine],
         }
     found: dict[str, Any] = {"arms": arms}
-    if {"raw", "paraphrase", "entigraph"} <= arms.keys():
-        for better, worse in (("entigraph", "paraphrase"), ("paraphrase", "raw"), ("entigraph", "adjacent")):
-            if worse in arms:
-                pairs = zip(arms[better]["all"]["seeds"], arms[worse]["all"]["seeds"], strict=True)
-                found[f"{better}_minus_{worse}"] = interval([round(b - w, 2) for b, w in pairs])
+    for better, worse in (
+        ("entigraph", "paraphrase"),
+        ("paraphrase", "raw"),
+        ("entigraph", "raw"),
+        ("entigraph", "adjacent"),
+    ):
+        if {better, worse} <= arms.keys():
+            last = {(run["arm"], run["seed"]): run["looks"][-1]["all"] for run in runs}
+            both = sorted(seed for arm, seed in last if arm == better and (worse, seed) in last)
+            gains = [round(last[better, seed] - last[worse, seed], 2) for seed in both]
+            found[f"{better}_minus_{worse}"] = interval(gains)
     if "entigraph" in arms:
         before = round(statistics.mean(run["before"]["all"] for run in runs if run["arm"] == "entigraph"), 2)
         points = [(0.0, before), *arms["entigraph"]["curve"]]
@@ -318,6 +257,25 @@ def summary(runs: list[dict[str, Any]], size: Size) -> dict[str, Any]:
     return found
 
 
+def corpus(documents: Documents, words: Words) -> dict[str, dict[str, int]]:
+    """How much there is of one group: the articles, and what EntiGraph makes of them. Paraphrases have no end."""
+    texts = {arm: next(texts_of(arm, documents, 1)) for arm in ("raw", "entigraph")}
+    return {arm: {"texts": len(all_), "tokens": sum(map(len, map(words.text, all_)))} for arm, all_ in texts.items()}
+
+
+def settings_of(size: Size) -> dict[str, Any]:
+    settings = asdict(size)
+    return {**settings.pop("shape"), **settings}
+
+
+def asked_size(arguments: argparse.Namespace) -> Size:
+    """That of the scale, with what the command line changes."""
+    size = SIZES[arguments.scale]
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    shape = replace(size.shape, **{f.name: given[f.name] for f in fields(Shape) if f.name in given})
+    return replace(size, shape=shape, **{f.name: given[f.name] for f in fields(Size) if f.name in given})
+
+
 def main() -> None:
     """Measure and record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -325,34 +283,42 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=1, help="the first seed; each has a group of articles")
     parser.add_argument("--arms", default=",".join(ARMS))
-    parser.add_argument("--base", type=Path, help="where the base model is kept, and taken from if it is there")
+    parser.add_argument("--kept", type=Path, help="a folder for base and runs: the same command goes on from there")
     parser.add_argument("--dry", action="store_true", help="record nothing")
-    for name, kind in Size.__annotations__.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
+    for settings in (Size, Shape):
+        for field in fields(settings):
+            if field.name != "shape":
+                parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type)
     arguments = parser.parse_args()
-    changed = {name: value for name in Size.__annotations__ if (value := getattr(arguments, name)) is not None}
-    size = Size(**{**vars(SIZES[arguments.scale]), **changed})
+    size = asked_size(arguments)
     if arguments.first + arguments.seeds - 1 > size.groups:
         parser.error(f"there are {size.groups} groups of new articles, one a seed: ask for more --groups")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(1)
     world = make_world(size.known + size.groups * size.documents, seed=1)
     known, words = world[: size.known], Words(vocabulary(world))
-    base, base_looks = made_base(size, known, words, device, arguments.base)
-    runs = []
+    runs = kept_runs(arguments.kept, size)
+    base, base_looks = made_base(size, known, words, device, arguments.kept)
+    arms = arguments.arms.split(",")
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         begin = size.known + (seed - 1) * size.documents
-        for arm in arguments.arms.split(","):
+        for arm in arms:
+            if any((run["arm"], run["seed"]) == (arm, seed) for run in runs):
+                continue
             runs.append(measure(arm, base, world[begin : begin + size.documents], known, words, size, seed))
             print({key: runs[-1][key] for key in ("arm", "seed", "cpu_seconds")}, file=sys.stderr, flush=True)
+            if arguments.kept:
+                with (arguments.kept / "runs.jsonl").open("a") as file:
+                    file.write(json.dumps(runs[-1]) + "\n")
     found = summary(runs, size)
     about = {
         "device": device,
         "scale": arguments.scale,
-        "size": vars(size),
+        "size": settings_of(size),
         "parameters": sum(p.numel() for p in base.parameters()),
         "vocabulary": len(words),
         "questions": len(exam(world[: size.documents])),
+        "corpus": corpus(world[size.known : size.known + size.documents], words),
         "base": {"own_articles": base_looks[-1], "new_articles": [run["before"]["all"] for run in runs]},
     }
     if arguments.dry:

@@ -13,7 +13,9 @@ shuffle   rows to partitions by key, and the verdicts back to their shards
 components  connected components of a graph that no process holds whole
 phases    a barrier carried out, resumed and cleaned up
 spill     tables cut into partitions by hash
-run       the steps of a recipe in order: resume, totals, failure
+run       the steps of a recipe in order: totals, failure
+resume    what an output holds already, and whether a run may go on with it; layout says which versions are read
+lease     one run at a time on an output; conditional is the file that tells two of them apart
 local     the reference runner: a for-loop in this process
 stream    the Ray driver: pools, bounded queues, back-pressure
 worker    the actors that stream calls

@@ -20,10 +20,12 @@ import pyarrow.parquet as pq
 
 from cluster.chain import Batch, add_costs
 from cluster.errors import AccountError
+from cluster.layout import check_version
+from cluster.lease import guarded
 from cluster.storage import Folder
 from schemas import document
 from schemas.check import conform
-from schemas.manifest import MAX_LISTED, Counts, File, Manifest, StageCost, from_json
+from schemas.manifest import MAX_LISTED, VERSION, Counts, File, Manifest, ManifestError, StageCost, from_json
 from stages.stage import Unreadable
 
 ROW_GROUP_BYTES = 32 << 20  # Arrow bytes gathered before a row group is written
@@ -32,14 +34,18 @@ PARTS = ("data", "removed", "dead")
 
 @dataclass(frozen=True)
 class Target:
-    """Where a step is written, and what of it."""
+    """Where a step is written, and what of it.
+
+    `holder`: the run that has the lease on the output. Wherever it works, nothing of it appears once that is lost.
+    """
 
     url: str  # OUTPUT/<step>
     removed_text: bool = True
+    holder: str = ""
 
     @property
     def folder(self) -> Folder:
-        return Folder(self.url)
+        return guarded(self.url, posixpath.dirname(self.url), self.holder)
 
 
 class Part:
@@ -163,9 +169,16 @@ class ShardWriter:
 def read_manifests(folder: Folder) -> dict[str, Manifest]:
     """The manifests of a step by shard name: what is committed. O(shards), many at once."""
     names = folder.names("manifests", ".json")
-    return {
-        m.shard: m for name, data in folder.get_many(names).items() for m in [from_json(data, f"{folder.url}/{name}")]
-    }
+    return {m.shard: m for name, data in folder.get_many(names).items() for m in [_manifest(folder, name, data)]}
+
+
+def _manifest(folder: Folder, name: str, data: bytes) -> Manifest:
+    where = f"{folder.url}/{name}"
+    try:
+        return from_json(data, where)
+    except ManifestError:
+        check_version(data, where, VERSION)  # if it is that, it says what to do
+        raise
 
 
 def tidy(folder: Folder) -> None:
@@ -178,7 +191,7 @@ def tidy(folder: Folder) -> None:
     for part in PARTS:
         folder.delete(*(name for name in folder.names(part, ".parquet") if _shard_of(name) not in shards))
     replays = folder.get_many([name for name in committed if "-replay-" in name])
-    replayed = {from_json(data, f"{folder.url}/{name}").source.get("replays") for name, data in replays.items()}
+    replayed = {_manifest(folder, name, data).source.get("replays") for name, data in replays.items()}
     folder.delete(*(f"dead/{shard}.parquet" for shard in replayed if shard))
 
 

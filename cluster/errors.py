@@ -6,6 +6,7 @@
         +-- DeadRowsError    more rows died than --max-dead allows
         +-- AccountError     rows went in and came out nowhere, or a stage broke its contract
         +-- ShardError       a shard failed as often as it may
+        +-- LeaseLostError   another run has taken the output over
 
 The first line of a message says what happened and where; further lines are detail.
 """
@@ -37,6 +38,10 @@ class AccountError(RunError):
 
 class ShardError(RunError):
     """A shard failed as often as it may."""
+
+
+class LeaseLostError(RunError):
+    """The run was taken for dead: another one writes to its output, and this one must not any more."""
 
 
 def is_transient(error: BaseException) -> bool:

@@ -69,6 +69,7 @@ def entrypoint(options: dict[str, Any]) -> list[str]:
         command += ["--workers", str(options["workers"])]
     command += ["--max-dead", str(options["max_dead"]), "--memory", str(options["memory"])]
     command += [flag for flag, on in (("--fresh", options["fresh"]), ("--json", options["json"])) if on]
+    command += [word for step in options.get("redo", ()) for word in ("--redo", step)]
     command += ["--ledger", options["ledger"]] if options.get("ledger") else []
     return command if options["removed_text"] else [*command, "--no-removed-text"]
 

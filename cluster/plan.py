@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from cluster.barrier import Linking, Moving, Particular, Shuffle, Spreading
 from cluster.errors import ConfigError
+from cluster.layout import VERSION as LAYOUT
 from cluster.recipe import Recipe, Step
 from cluster.remember import Ask, Remembering
 from cluster.shards import OPEN_AT_ONCE, InputFile, Shard, list_inputs, make_shards
@@ -20,7 +21,6 @@ from schemas import columns, document
 from schemas.check import SchemaError, missing, nearest
 from stages.stage import Piece, Resources, Source, Stage, Unreadable, fingerprint, identity, name_of, walk
 
-VERSION = 1  # of the layout that step.json and manifests describe
 LIGHT = Resources(cpus=2.0, memory_gb=8.0)  # what a worker may take that there are as many of as there is room for
 
 
@@ -100,7 +100,7 @@ def plan_step(
     wrong += _index_faults(step)
     origin = upstream.fingerprint if upstream else fingerprint(sorted((f.uri, f.size, f.etag) for f in inputs))
     what = {
-        "layout": VERSION,
+        "layout": LAYOUT,
         "source": identity(step.source),
         "from": origin,
         "shuffle": identity(step.shuffle) if step.shuffle else None,

@@ -127,7 +127,7 @@ def change(step: Step, settings: dict[str, dict[str, Any]]) -> tuple[Step, list[
         try:
             return dataclasses.replace(part, **values)
         except (TypeError, ValueError) as error:
-            faults.append(f"{name_of(part)}: {error}")
+            faults.append(f"{name_of(part)}: {str(error).removeprefix(f'{name_of(part)}: ')}")
             return part
 
     return (

@@ -1,7 +1,7 @@
 """The steps of a recipe in order: what is done already, what is left, the totals, and how it ends.
 
-Resume is not a mode. Every run lists the manifests of its output and does what has none. An output that was made with
-other settings, versions or inputs is refused with the difference spelled out.
+Resume is not a mode. Every run lists the manifests of its output and does what has none (resume.py: whether it may).
+One run at a time writes to an output (lease.py).
 """
 
 import json
@@ -10,12 +10,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
-from fsspec.implementations.local import LocalFileSystem
-
 from cluster import VERSION
 from cluster.barrier import Moving, Shuffle
 from cluster.commit import Target, discard, read_manifests, tidy
-from cluster.errors import AccountError, ConfigError, HeadraceError
+from cluster.errors import AccountError
+from cluster.layout import VERSION as LAYOUT
+from cluster.lease import guarded, held
 from cluster.ledger import FOLDER as LEDGER
 from cluster.ledger import asks
 from cluster.ledger_store import PIECES, Store
@@ -24,13 +24,12 @@ from cluster.phases import DEFAULT_MEMORY, alarm, judged_other_rows, run_barrier
 from cluster.plan import Plan, PlannedStep
 from cluster.progress import Progress
 from cluster.recipe import numbered
+from cluster.resume import OURS, inspect
 from cluster.shards import InputFile, Shard
 from cluster.shuffle import Task
 from cluster.storage import Folder, address, locate
 from schemas.manifest import Counts, Manifest
 from stages.stage import Piece, execution_of, name_of
-
-OURS = ("run.json", "status.json", "report.html")  # files directly in an output
 
 
 class Runner(Protocol):
@@ -54,6 +53,7 @@ class Options:
     """How a run is carried out. None of it changes a row that is kept."""
 
     fresh: bool = False
+    redo: tuple[str, ...] = ()  # steps to do again, with those behind them
     max_dead: float = 0.001
     removed_text: bool = True
     memory: int = DEFAULT_MEMORY  # bytes that a task of a barrier may take
@@ -66,8 +66,20 @@ def run(plan: Plan, output: str, runner: Runner, options: Options) -> dict[str, 
 
     Raises `ConfigError` before anything is started, `RunError` when the run fails; `run.json` then says `failed`.
     """
-    folder = prepare(plan, output, options)
-    folder.delete("run.json")  # until this run has ended, there are no totals of it
+    folder = inspect(plan, output, options.fresh, options.redo).folder
+    folder.check_writable()
+    if options.ledger is not None:
+        Folder(options.ledger).check_writable()
+    with held(folder) as holder:
+        found = inspect(plan, output, options.fresh, options.redo)  # another run may have been there meanwhile
+        folder = guarded(folder.url, folder.url, holder)
+        for name in found.discarded:
+            discard(folder.below(name))
+        folder.delete(*(OURS if options.fresh else ["run.json"]))  # until this run has ended, there are no totals of it
+        return _run_steps(plan, folder, holder, runner, options)
+
+
+def _run_steps(plan: Plan, folder: Folder, holder: str, runner: Runner, options: Options) -> dict[str, Any]:
     begun = time.monotonic()
     totals: dict[str, dict[str, Any]] = {}
     status = "failed"
@@ -75,9 +87,9 @@ def run(plan: Plan, output: str, runner: Runner, options: Options) -> dict[str, 
         with runner:
             for planned in plan.steps:
                 step_begun = time.monotonic()
-                target = Target(f"{folder.url}/{planned.name}", options.removed_text)
+                target = Target(f"{folder.url}/{planned.name}", options.removed_text, holder)
                 try:
-                    _run_step(plan, planned, target, runner, options)
+                    _run_step(plan, planned, target, folder, runner, options)
                 finally:
                     totals[planned.name] = step_totals(target, planned.name, time.monotonic() - step_begun)
         status = "done"
@@ -87,46 +99,6 @@ def run(plan: Plan, output: str, runner: Runner, options: Options) -> dict[str, 
         )
         folder.put("run.json", json.dumps(result, indent=1).encode())
     return result
-
-
-def prepare(plan: Plan, output: str, options: Options) -> Folder:
-    """Check that `output` can take this run, and clear it if `fresh`. Raises `ConfigError` with every difference."""
-    filesystem, path = locate(output)
-    folder = Folder(address(filesystem, path))
-    if not isinstance(filesystem, LocalFileSystem) and any(sign in path for sign in "*?["):
-        # fsspec deletes and reads by pattern there: clearing `out[1]` would clear `out1`.
-        raise ConfigError(f"output {output}: an address with *, ? or [ may name many places")
-    if LEDGER in [planned.name for planned in plan.steps]:
-        raise ConfigError(
-            f"a step cannot be named {LEDGER!r}: an output's {LEDGER}/ holds the answers that were paid for"
-        )
-    try:
-        # The ledger stays even with --fresh: whoever starts over does not want to pay again.
-        there = {name: _step_json(folder, name) for name in folder.folders() if name != LEDGER}
-        strangers = [name for name in folder.names() if name not in OURS]
-    except HeadraceError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"output {output}: cannot be read: {type(error).__name__}: {error}") from error
-    for name, step in there.items():
-        inside = folder.below(name)
-        if step is None and (inside.names() or inside.folders()):  # empty ones are what a killed run may leave
-            strangers.append(f"{name}/")
-    if strangers:
-        raise ConfigError(f"output {output}: holds files that are not headrace's: {', '.join(sorted(strangers)[:5])}")
-    if options.fresh:
-        for name in there:
-            discard(folder.below(name))
-        folder.delete(*OURS)
-    else:
-        faults = _differences(plan, there)
-        if faults:
-            hint = "give another --output, or --fresh to start over"
-            raise ConfigError("\n".join([f"output {output} holds another run's data ({hint}):", *faults]))
-    folder.check_writable()
-    if options.ledger is not None:
-        Folder(options.ledger).check_writable()
-    return folder
 
 
 def step_totals(target: Target, name: str, seconds: float) -> dict[str, Any]:
@@ -179,8 +151,10 @@ def shards_after(folder: Folder, upstream: str, manifests: dict[str, Manifest]) 
     return shards
 
 
-def _run_step(plan: Plan, planned: PlannedStep, target: Target, runner: Runner, options: Options) -> None:
-    after, folder = planned.step.after, Folder(target.url.rpartition("/")[0])
+def _run_step(
+    plan: Plan, planned: PlannedStep, target: Target, folder: Folder, runner: Runner, options: Options
+) -> None:
+    after = planned.step.after
     upstream = read_manifests(folder.below(after)) if after else {}
     rows = sum(manifest.counts.out for manifest in upstream.values())
     shards = shards_after(folder, after, upstream) if after else list(plan.shards)
@@ -240,8 +214,9 @@ def _fold(planned: PlannedStep, own: bool) -> None:
 def _describe(plan: Plan, planned: PlannedStep, options: Options) -> bytes:
     """step.json: what a step is, in full, so that it can be compared, explained and opened again."""
     inputs = [] if planned.step.after else [{"uri": f.uri, "size": f.size, "etag": f.etag} for f in plan.inputs]
+    index = [{"uri": f.uri, "size": f.size, "etag": f.etag} for f in planned.known]
     what = {
-        "version": 1,
+        "version": LAYOUT,
         "recipe": plan.recipe.name,
         "step": planned.name,
         "upstream": planned.step.after,
@@ -253,79 +228,7 @@ def _describe(plan: Plan, planned: PlannedStep, options: Options) -> bytes:
         "schema": {field.name: str(field.type) for field in planned.schema},
         "versions": {"headrace": VERSION, "python": platform.python_version()},
         "inputs": inputs,
+        "index": index,
         "removed_text": options.removed_text,
     }
     return json.dumps(what, indent=1).encode()
-
-
-def _step_json(folder: Folder, name: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(folder.get(f"{name}/step.json"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise ConfigError(f"{folder.url}/{name}/step.json: not JSON: {error}") from error
-    ours = isinstance(found, dict) and {"recipe", "fingerprint", "identity", "inputs"} <= found.keys()
-    return found if ours else None
-
-
-def _differences(plan: Plan, there: dict[str, dict[str, Any] | None]) -> list[str]:
-    """What differs between the plan and the steps that the output already has, one line each."""
-    faults = []
-    steps = {planned.name: planned for planned in plan.steps}
-    for name, found in there.items():
-        if found is None:
-            continue
-        if name not in steps or found["recipe"] != plan.recipe.name:
-            faults.append(f"  step {name} of recipe {found['recipe']}")
-        elif found["fingerprint"] != steps[name].fingerprint:
-            lines = _step_differences(plan, steps[name], found)
-            upstream = steps[name].step.after
-            before = there.get(upstream) if upstream else None
-            explained = before is not None and before["fingerprint"] != steps[str(upstream)].fingerprint
-            if not lines and not explained:
-                lines = [f"  step {name} was made from another {upstream or 'input'}"]
-            faults += lines
-    return faults
-
-
-def _step_differences(plan: Plan, planned: PlannedStep, found: dict[str, Any]) -> list[str]:
-    """What differs within a step; nothing when only what it was made from does."""
-    lines = []
-    was, now = found["identity"], planned.identity
-    if was["layout"] != now["layout"]:
-        lines.append(f"  step {planned.name}: layout version was {was['layout']}, is {now['layout']}")
-    before, after = _parts(was), _parts(now)
-    for path in [*before, *(p for p in after if p not in before)]:
-        short = path.rpartition(".")[2]
-        if path not in after or path not in before:
-            lines.append(f"  step {planned.name}: {short} was {'removed' if path in before else 'added'}")
-            continue
-        if before[path]["version"] != after[path]["version"]:
-            lines.append(f"  {short}: version was {before[path]['version']}, is {after[path]['version']}")
-        old, new = before[path]["settings"], after[path]["settings"]
-        for name in sorted({*old, *new}):
-            if old.get(name) != new.get(name):
-                lines.append(f"  {short}.{name} was {old.get(name)!r}, is {new.get(name)!r}")
-    if not planned.step.after:
-        old_files = {f["uri"]: (f["size"], f["etag"]) for f in found["inputs"]}
-        new_files = {f.uri: (f.size, f.etag) for f in plan.inputs}
-        for uri in sorted({*old_files, *new_files}):
-            if uri not in new_files or uri not in old_files:
-                lines.append(f"  input {uri} was {'removed' if uri in old_files else 'added'}")
-            elif old_files[uri] != new_files[uri]:
-                lines.append(f"  input {uri} has changed: {old_files[uri]} then, {new_files[uri]} now")
-    if was.get("known") != now.get("known") and planned.step.shuffle is not None:
-        lines.append(f"  {name_of(planned.step.shuffle)}.index: its files have changed")
-    if not lines and [s["stage"] for s in was["stages"]] != [s["stage"] for s in now["stages"]]:
-        lines.append(f"  step {planned.name}: its stages stand in another order")
-    return lines
-
-
-def _parts(identity: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Source, shuffle and stages by class path; the second of a kind as `path (2)`."""
-    parts: dict[str, dict[str, Any]] = {}
-    for part in filter(None, [identity["source"], identity["shuffle"], *identity["stages"]]):
-        number = 1 + sum(other["stage"] == part["stage"] for other in parts.values())
-        parts[part["stage"] if number == 1 else f"{part['stage']} ({number})"] = part
-    return parts

@@ -10,8 +10,8 @@ import io
 import os
 import posixpath
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -57,9 +57,13 @@ def open_input(url: str) -> BinaryIO:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder by its URL; names below it are relative, with forward slashes."""
+    """A folder by its URL; names below it are relative, with forward slashes.
+
+    `sure` is called before anything becomes visible or is deleted: it raises when that is another writer's by now.
+    """
 
     url: str
+    sure: Callable[[], None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def _at(self) -> tuple[Any, str]:
@@ -69,7 +73,7 @@ class Folder:
         return posixpath.join(self._at[1], name) if name else self._at[1]
 
     def below(self, name: str) -> "Folder":
-        return Folder(posixpath.join(self.url, name))
+        return Folder(posixpath.join(self.url, name), self.sure)
 
     def names(self, under: str = "", suffix: str = "") -> list[str]:
         """Files directly in `under`, sorted, hidden ones left out; relative to this folder. Absent folder: none."""
@@ -121,6 +125,7 @@ class Folder:
             with self.writing(name) as file:
                 file.write(data)
         else:  # one PUT is whole or not there
+            self._make_sure()
             filesystem.pipe_file(self.path(name), data)
 
     @contextlib.contextmanager
@@ -129,12 +134,13 @@ class Folder:
         filesystem, _ = self._at
         path = self.path(name)
         if isinstance(filesystem, LocalFileSystem):
-            with _replacing(Path(path)) as file:
+            with _replacing(Path(path), self._make_sure) as file:
                 yield file
             return
         if isinstance(filesystem, MemoryFileSystem):  # its files are visible from the first byte on
             buffer = io.BytesIO()
             yield buffer
+            self._make_sure()
             filesystem.pipe_file(path, buffer.getvalue())
             return
         # autocommit off: leaving the block by an exception must not complete the upload.
@@ -142,6 +148,7 @@ class Folder:
         try:
             yield file
             file.close()
+            self._make_sure()
         except BaseException:
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 file.discard()
@@ -152,6 +159,8 @@ class Folder:
     def delete(self, *names: str) -> None:
         """Remove files; those that are not there are no error."""
         filesystem, _ = self._at
+        if names:
+            self._make_sure()
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 filesystem.rm_file(self.path(name))
@@ -160,6 +169,7 @@ class Folder:
         """Remove the folder and all in it."""
         filesystem, path = self._at
         if filesystem.exists(path):
+            self._make_sure()
             filesystem.rm(path, recursive=True)
 
     def sweep(self, under: str) -> None:
@@ -168,6 +178,10 @@ class Folder:
         if isinstance(filesystem, LocalFileSystem):
             for left in Path(self.path(under)).glob(".*.writing-*"):
                 left.unlink(missing_ok=True)
+
+    def _make_sure(self) -> None:
+        if self.sure is not None:
+            self.sure()
 
     def check_writable(self) -> None:
         """Raise `ConfigError` unless a file can be written here and removed again."""
@@ -180,7 +194,7 @@ class Folder:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def _replacing(path: Path, sure: Callable[[], None]) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.writing-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
@@ -188,6 +202,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        sure()
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -87,6 +87,9 @@ def _execution(command: argparse.ArgumentParser) -> None:
         "--fresh", action="store_true", default=None, help="delete what the output holds and start over"
     )
     command.add_argument(
+        "--redo", action="append", metavar="STEP", help="do this step and those behind it again; may be given often"
+    )
+    command.add_argument(
         "--memory", metavar="SIZE", help="what a process of a dedup may take, such as 4GB (default 2GiB)"
     )
     command.add_argument(

@@ -1,6 +1,7 @@
 """The program. Exit status: 0 done; 1 the run failed; 2 the command, config or schema is wrong and nothing started."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -8,11 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from cluster.errors import ConfigError, HeadraceError, RunError
+from cluster.lease import held
 from cluster.phases import LEAST_MEMORY
 from cluster.plan import Plan, make_plan
 from cluster.run import Options, Runner, run
 from cluster.shards import list_inputs
-from cluster.storage import Folder
+from cluster.storage import Folder, address, locate
 from pipelines import model_commands
 from pipelines.arguments import parser
 from pipelines.config import bytes_of, configure, parse_sets, read_config
@@ -46,6 +48,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     plan = plan_of(options)
     carried_out = Options(
         fresh=options["fresh"],
+        redo=tuple(options["redo"]),
         max_dead=options["max_dead"],
         removed_text=options["removed_text"],
         memory=bytes_of(options["memory"]),
@@ -74,6 +77,8 @@ def run_options(arguments: argparse.Namespace) -> dict[str, Any]:
         faults.append(f"--max-dead should be between 0 and 1, got {options['max_dead']}")
     if options["workers"] is not None and options["workers"] < 1:
         faults.append(f"--workers should be at least 1, got {options['workers']}")
+    if options["fresh"] and options["redo"]:
+        faults.append("--fresh starts over with all steps, --redo with some: give one of the two")
     try:
         if bytes_of(options["memory"]) < LEAST_MEMORY:
             faults.append(f"--memory should be at least {LEAST_MEMORY >> 20}MiB, got {options['memory']}")
@@ -150,7 +155,9 @@ def explain_command(arguments: argparse.Namespace) -> int:
 def replay_command(arguments: argparse.Namespace) -> int:
     from pipelines.replay import as_text, replay  # noqa: PLC0415 - only this command needs it
 
-    found = replay(arguments.output)
+    output = Folder(address(*locate(arguments.output)))
+    with held(output) if output.exists() else contextlib.nullcontext():
+        found = replay(arguments.output)
     print(json.dumps(found) if arguments.json else as_text(found))
     return 0
 
@@ -210,15 +217,17 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 DEFAULTS: dict[str, Any] = {
     "input": [], "output": None, "set": {}, "runner": "local", "workers": None, "address": None,
-    "fresh": False, "max_dead": 0.001, "memory": "2GiB", "ledger": None, "removed_text": True, "json": False,
+    "fresh": False, "redo": [], "max_dead": 0.001, "memory": "2GiB", "ledger": None, "removed_text": True,
+    "json": False,
 }  # fmt: skip
 
 
 def _merged(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {k: v for k, v in vars(arguments).items() if v is not None and k not in ("command", "config", "set")}
     config = read_config(arguments.config) if arguments.config else {}
-    if isinstance(config.get("input"), str):
-        config["input"] = [config["input"]]
+    for name in ("input", "redo"):
+        if isinstance(config.get(name), str):
+            config[name] = [config[name]]
     settings = {stage: dict(values) for stage, values in config.pop("set", {}).items()}
     for stage, values in parse_sets(arguments.set).items():
         settings.setdefault(stage, {}).update(values)

@@ -6,6 +6,7 @@ from typing import Any
 
 from cluster.commit import read_manifests
 from cluster.errors import ConfigError
+from cluster.layout import check_layout
 from cluster.progress import duration, line
 from cluster.storage import Folder
 from schemas.manifest import Counts
@@ -52,8 +53,13 @@ def as_text(found: dict[str, Any]) -> str:
 
 def steps_in_order(folder: Folder) -> list[str]:
     """The steps that are in an output, in the order they run: each behind the one it reads."""
-    steps = [name for name in folder.folders() if folder.exists(f"{name}/step.json")]
-    after = {name: json.loads(folder.get(f"{name}/step.json"))["upstream"] for name in steps}
+    after = {}
+    for name in folder.folders():
+        if (step := _read(folder, f"{name}/step.json")) is not None:
+            if "version" in step:
+                check_layout(step, f"{folder.url}/{name}/step.json")
+            after[name] = step.get("upstream")
+    steps = list(after)
     ordered: list[str] = []
     while len(ordered) < len(steps):
         ready = [n for n in steps if n not in ordered and (after[n] in ordered or after[n] not in steps)]

@@ -31,7 +31,7 @@ Transform = Callable[[pa.Table], pa.Table]
 
 
 # Columns that stages append to, so that one of the input's own by that name is in the way.
-APPENDED = (columns.EDITS.name, columns.ANSWERS.name)
+APPENDED = (columns.EDITS.name, columns.ANSWERS.name, columns.PARENTS.name)
 
 # Metadata of a field that says how a stage is carried out, not what it makes: it is no part of the stage's identity.
 EXECUTION = {"execution": True}

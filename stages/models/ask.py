@@ -9,7 +9,7 @@ import pyarrow as pa
 from schemas import columns as c
 from stages.models.engine import Answer, Engine, Failure, Request
 from stages.models.ledger import Forgetful, Ledger, key_of, pack, unpack
-from stages.models.spec import Spec, open_engine
+from stages.models.spec import Spec, check_folder, open_engine
 from stages.stage import set_columns
 
 
@@ -72,7 +72,9 @@ class Made(Sequence[Request]):
 
 def open_asker(spec: Spec, model: str, ledger: Ledger | None = None) -> Asker:
     """The engine of `spec`, opened, with the ledger that the runner gave, if it gave one."""
-    return Asker(spec, open_engine(spec), model, Forgetful() if ledger is None else ledger)
+    engine = open_engine(spec)
+    check_folder(spec, model)  # once it is loaded: what is loaded is what was planned
+    return Asker(spec, engine, model, Forgetful() if ledger is None else ledger)
 
 
 def account(

@@ -117,10 +117,14 @@ class OpenAIEngine:
         """What vLLM says of it as max_model_len; waits for the server."""
         found = self._client.get_models()
         entries = found.get("data") if isinstance(found, dict) else None
+        names = []
         for entry in entries if isinstance(entries, list) else ():
             if isinstance(entry, dict) and entry.get("id") == self._model:
                 length = entry.get("max_model_len")
                 return length if isinstance(length, int) else None
+            names.append(str(entry.get("id")) if isinstance(entry, dict) else str(entry))
+        if names:  # a gateway need not list all that it has, so it is asked all the same
+            log.warning("%s does not list the model %r; it has %s", self._address, self._model, ", ".join(names[:10]))
         return None
 
     @cached_property
@@ -132,7 +136,11 @@ class OpenAIEngine:
 
         path = Path(name).expanduser()
         path = path / "tokenizer.json" if path.is_dir() else path
-        tokenizer = Tokenizer.from_file(str(path)) if path.is_file() else Tokenizer.from_pretrained(name)
+        try:
+            tokenizer = Tokenizer.from_file(str(path)) if path.is_file() else Tokenizer.from_pretrained(name)
+        except Exception as error:  # the library's is a bare Exception
+            where = f"no folder with a tokenizer.json, no such file, and no name on the hub that is reached ({error})"
+            raise StageError(f"{self._address}: tokenizer={name}: {where}") from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer

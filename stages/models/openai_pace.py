@@ -4,6 +4,7 @@ Clocks are injected: `stages/` has none of its own, the client gives the event l
 """
 
 import asyncio
+import logging
 import random
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +12,10 @@ from dataclasses import dataclass, field
 
 from stages.stage import StageError
 
+log = logging.getLogger(__name__)
+
 Clock = Callable[[], float]  # seconds, monotonic
+SILENCE = 2.0  # seconds without an answer before the wait is told: to whom nothing is told, it hangs
 
 
 @dataclass(frozen=True)
@@ -93,15 +97,18 @@ class Circuit:
         self._patience = patience
         self._clock = clock
         self._since: float | None = None  # of the first failure that no answer followed
+        self._told = False
         self.last_answer = float("-inf")
 
     def answered(self) -> None:
         """The server is there."""
-        self._since = None
+        if self._told:
+            log.warning("%s answers", self._address)
+        self._since, self._told = None, False
         self.last_answer = self._clock()
 
     def failed(self, error: str) -> None:
-        """It was not reached, or is busy; `StageError` once that has lasted for longer than `patience`."""
+        """It was not reached, or is busy; `StageError` once that has lasted for longer than `patience`, told before."""
         now = self._clock()
         if self._since is None:
             self._since = now
@@ -110,3 +117,9 @@ class Circuit:
                 f"{self._address}: no answer for {now - self._since:.0f} seconds (patience={self._patience:g}); "
                 f"the last error: {error}"
             )
+        elif now - self._since > SILENCE and not self._told:
+            self._told = True
+            log.warning(
+                "%s: no answer for %.0f seconds, waiting for up to %g (patience=); the last error: %s",
+                self._address, now - self._since, self._patience, error,
+            )  # fmt: skip

@@ -22,6 +22,7 @@ T = TypeVar("T", Answer, Scored, Vector)
 KEEP_ALIVE = 4.0  # seconds: uvicorn ends an idle connection after 5, and a POST on a dead one fails
 CONNECT = 30.0  # seconds for a connection, or to say that the server is there
 PAID_TRIES = 2  # of a request whose answers say nothing
+STRANGERS = 32  # answers by another model, and none by the right one between them: that is no change of models
 
 
 class Call(NamedTuple):
@@ -82,6 +83,7 @@ class Asking:
         self._slots = Slots(limits.concurrency)
         self._models = URL(f"{address}/models")
         self._probing: asyncio.Task[bool] | None = None
+        self._strangers = 0  # answers by another model since the last by the right one
         self._brief = aiohttp.ClientTimeout(total=min(CONNECT, limits.timeout))  # of GET
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, ttl_dns_cache=60),
@@ -148,8 +150,11 @@ class Asking:
             self._circuit.failed(message)
             return False
         behind.counted += 1
-        if fault.kind == "model" and behind.counted >= limits.tries:
-            raise StageError(f"{self.address}: {message}, {behind.counted} times")
+        if fault.kind == "model":
+            self._strangers += 1
+            if behind.counted >= limits.tries or self._strangers >= STRANGERS:
+                times = max(behind.counted, self._strangers)
+                raise StageError(f"{self.address}: {message}, {times} times")
         return behind.counted >= (min(PAID_TRIES, limits.tries) if fault.kind == "paid" else limits.tries)
 
     async def _try(self, verb: Verb[T], number: int, call: Call, begun: float) -> T:
@@ -173,6 +178,7 @@ class Asking:
             result = verb.read(number, payload, seconds)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise Again("paid", f"the answer is not of the form it should have: {error!r}") from None
+        self._strangers = 0
         if self._tokens is not None:
             used = result.usage.prompt_tokens + result.usage.completion_tokens
             self._tokens.take((used or call.tokens) - call.tokens)

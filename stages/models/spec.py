@@ -18,11 +18,14 @@ from urllib.parse import parse_qsl
 
 from schemas.check import nearest
 from stages.models.engine import Engine
-from stages.stage import Resources
+from stages.stage import Resources, StageError
 
 Kind = Literal["transformers", "vllm", "openai"]
 BUNDLED = {"headrace-refiner": "refine/refiner"}  # folders of the package `stages`
 WEIGHTS = (".safetensors", ".bin", ".json", ".model", ".txt")  # what a folder's identity is made of
+
+PLACES = ("/", "./", "../", "~")  # what a path begins with; no name on a hub does
+ELSEWHERE = "if only the workers have it, set `model` to the name that the ledger and the rows are to have"
 
 COMMON: dict[str, Any] = {
     "gpus": 0.0, "cpus": 1.0, "memory_gb": 4.0,  # what a worker takes
@@ -73,8 +76,14 @@ class Spec:
 
     @property
     def model_id(self) -> str:
-        """The model's name, whatever engine runs it; a folder's ends in a hash of what is in it. Adapters are part."""
+        """The model's name, whatever engine runs it; a folder's ends in a hash of what is in it. Adapters are part.
+
+        `ValueError` for a path where no folder is.
+        """
         folder, lora = self.folder, self.options.get("lora")
+        for path in (self.target if folder is None and self.kind != "openai" else "", lora or ""):
+            if path.startswith(PLACES) and not Path(path).expanduser().is_dir():
+                raise ValueError(f"engine {self.kind}:{self.target}: there is no folder {path!r} here; {ELSEWHERE}")
         name = self.model if folder is None else f"{folder.name}@{_digest(folder)}"
         return f"{name}+{_adapter(lora)}" if lora else name
 
@@ -106,6 +115,24 @@ def parse(engine: str, who: str) -> Spec:
     if target in BUNDLED:
         target = str(Path(__file__).resolve().parents[1] / BUNDLED[target])
     return Spec("vllm" if kind == "vllm" else "transformers", target, fragment or target, options)
+
+
+def check_tokenizer(spec: Spec, who: str, instead: str = "") -> None:
+    """`ValueError` if texts cannot be counted in tokens, as far as the setting tells; `instead` is another way."""
+    if spec.kind == "openai" and not spec.options["tokenizer"]:
+        engine = f"openai:{spec.target}?tokenizer=FOLDER#{spec.model}"
+        raise ValueError(
+            f"{who}: cannot count tokens: a server has no tokenizer here; name the model's, {engine}{instead}"
+        )
+
+
+def check_folder(spec: Spec, model: str) -> None:
+    """`StageError` if `model`, the id that was planned with, is of a folder in which something else is now."""
+    if spec.folder is not None and model.startswith(f"{spec.folder.name}@") and model != spec.model_id:
+        raise StageError(
+            f"engine {spec.kind}:{spec.target}: the folder has changed, or is another one on this machine: "
+            f"{spec.model_id} is here, {model} was planned with"
+        )
 
 
 def open_engine(spec: Spec) -> Engine:

@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 
@@ -29,6 +29,7 @@ from stages.models.engine import Grammar, Prompt
 
 FOLDER = Path(__file__).resolve().parent
 KEYS = {"name", "version", "system", "user", "grammar", "prefix", "source"}
+KINDS = get_args(get_type_hints(Grammar)["kind"])
 FIELD = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -87,6 +88,14 @@ def load_prompt(name: str) -> PromptFile:
     grammar = data.get("grammar")
     if grammar is not None and not (isinstance(grammar, dict) and {"kind", "text"} == set(grammar)):
         faults.append(f"'grammar' should be {{kind, text}}, found {grammar!r}")
+    elif grammar is not None and grammar["kind"] not in KINDS:
+        faults.append(f"grammar.kind should be one of {', '.join(KINDS)}, found {grammar['kind']!r}")
+    for key in ("name", "system", "user", "prefix", "source"):
+        if not isinstance(data.get(key), str | None):
+            faults.append(f"{key!r} should be a text, found {data[key]!r}")
+    version = data.get("version")
+    if version and (isinstance(version, bool) or not isinstance(version, int)):
+        faults.append(f"'version' should be a whole number, found {version!r}")
     if faults:
         raise ValueError("\n".join(f"prompt {path}: {fault}" for fault in faults))
     return PromptFile(

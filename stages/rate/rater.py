@@ -15,7 +15,7 @@ import pyarrow as pa
 from schemas import columns as c
 from stages.models.ask import append_answers
 from stages.models.engine import Answer, Engine, Failure, Prompt, Scored, Usage, Vector
-from stages.models.spec import Spec, open_engine, parse
+from stages.models.spec import Spec, check_folder, open_engine, parse
 from stages.stage import StageError, name_of, set_columns
 from stages.verdict import reasons, texts
 
@@ -132,7 +132,9 @@ class Rater:
 def open_rater(stage: Any) -> Rater:
     """The engine that `stage.engine` names, loaded."""
     spec = parse(stage.engine, name_of(stage))
-    return Rater(spec, open_engine(spec), stage.model_id, name_of(stage))
+    engine = open_engine(spec)
+    check_folder(spec, stage.model_id)
+    return Rater(spec, engine, stage.model_id, name_of(stage))
 
 
 def texts_of(table: pa.Table) -> list[str]:

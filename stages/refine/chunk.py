@@ -11,7 +11,7 @@ from schemas import columns as c
 from stages.edits import Edit, append_edits
 from stages.models.ask import Asker, account, append_answers, open_asker
 from stages.models.ledger import Forgetful, Ledger
-from stages.models.spec import parse
+from stages.models.spec import check_tokenizer, parse
 from stages.refine.execute import COMPAT, DROPS, STRICT, Guards, Thresholds
 from stages.refine.profile import read_profile
 from stages.refine.program import Program
@@ -68,7 +68,11 @@ class ProxChunks:
         for setting in ("threshold_1", "threshold_2"):
             if not 0 <= getattr(self, setting) <= 1:
                 raise ValueError(f"ProxChunks.{setting} should be from 0 to 1, got {getattr(self, setting)}")
-        name = (self.model or parse(self.engine, type(self).__name__).model_id) if self.engine is not None else None
+        name = None
+        if self.engine is not None:
+            spec = parse(self.engine, type(self).__name__)
+            check_tokenizer(spec, type(self).__name__)
+            name = self.model or spec.model_id
         object.__setattr__(self, "model_id", name)
 
     @property

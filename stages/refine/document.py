@@ -10,7 +10,7 @@ from schemas import columns as c
 from stages.models.ask import Asker, account, append_answers, open_asker
 from stages.models.engine import Answer, Engine, Failure, Prompt, Request, Sampling
 from stages.models.ledger import Forgetful, Ledger
-from stages.models.spec import parse
+from stages.models.spec import check_tokenizer, parse
 from stages.refine.profile import Profile, read_profile
 from stages.refine.program import Drop, Keep, parse_program
 from stages.refine.prompt_format import PromptFormat, document_prompt, wrap
@@ -62,7 +62,11 @@ class ProxDocument:
             value = getattr(self, setting)
             if value is not None and value < 1:
                 raise ValueError(f"ProxDocument.{setting} should be at least 1, got {value}")
-        name = (self.model or parse(self.engine, type(self).__name__).model_id) if self.engine is not None else None
+        name = None
+        if self.engine is not None:
+            spec = parse(self.engine, type(self).__name__)
+            check_tokenizer(spec, type(self).__name__)
+            name = self.model or spec.model_id
         object.__setattr__(self, "model_id", name)
 
     @property

@@ -11,13 +11,13 @@ from stages.guards import guards_of
 from stages.models.ask import Asker, open_asker
 from stages.models.engine import Sampling
 from stages.models.ledger import Forgetful, Ledger
-from stages.models.spec import parse
+from stages.models.spec import check_tokenizer, parse
 from stages.prompts import load_prompt
 from stages.rephrase.rewrite import Task, rewrite
 from stages.rephrase.rows import Found, beside, instead, prepared
 from stages.rephrase.segments import counter
 from stages.rephrase.styles import find_style
-from stages.stage import EXECUTION, Resources, Rows, Transform
+from stages.stage import EXECUTION, Resources, Rows, StageError, Transform
 from stages.text.words import check_language
 
 ADDS = (c.BODY, c.N_CHARS, c.EDITS, c.PARENTS, c.MODEL, c.PROMPT_HASH, c.ANSWERS, c.ERROR)
@@ -73,10 +73,21 @@ class Rephrase:
             raise ValueError(f"{len(self.styles)} styles: a rewrite that replaces the text, and a prompt, take one")
         if not 0 <= self.confidence_beta <= 1 or self.confidence_samples < 1:
             raise ValueError("confidence_beta should be from 0 to 1, confidence_samples at least 1")
+        for setting, least in (("max_tokens", 1), ("max_input", 1), ("temperature", 0), ("top_p", 0)):
+            value = getattr(self, setting)
+            if value is not None and value < least:
+                raise ValueError(f"Rephrase.{setting} should be at least {least}, got {value}")
         check_language(self.language)
         name = type(self).__name__
-        object.__setattr__(self, "model_id", self.model or parse(self.engine, name).model_id)
+        spec = parse(self.engine, name)
+        if self.tokens == "engine":
+            check_tokenizer(spec, name, f", or set {name}.tokens=words")
+        object.__setattr__(self, "model_id", self.model or spec.model_id)
         tasks = self._tasks()
+        for task in tasks:
+            if task.prompt.fields != ("text",):
+                places = ", ".join(f"{{{{{place}}}}}" for place in task.prompt.fields) or "none"
+                raise ValueError(f"prompt {task.prompt.name} should have the one place {{{{text}}}}, it has {places}")
         object.__setattr__(self, "prompt_hashes", tuple(task.prompt.hash for task in tasks))
         object.__setattr__(self, "language_checksum", tasks[0].guards.language_checksum)
 
@@ -99,6 +110,8 @@ class Rephrase:
     def asking(self, asker: Asker) -> Transform:
         """The transform with an engine that is open."""
         tasks = self._tasks()
+        if (hashes := tuple(task.prompt.hash for task in tasks)) != self.prompt_hashes:
+            raise StageError(f"Rephrase: prompts have changed since it was planned: {self.prompt_hashes} to {hashes}")
         count = counter(asker.engine, self.tokens, type(self).__name__)
 
         def transform(table: pa.Table) -> pa.Table:

@@ -93,6 +93,7 @@ def test_entrypoint_spells_the_run_out() -> None:
         "--set", "Language.languages=['en', 'de']", "--set", "Language.threshold=0.5", "--workers", "3",
         "--max-dead", "0.001", "--memory", "4GB", "--fresh",
     ]  # fmt: skip
+    assert entrypoint({**options, "redo": ["a", "b"]})[-4:] == ["--redo", "a", "--redo", "b"]
 
 
 @pytest.mark.ray

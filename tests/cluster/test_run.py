@@ -158,7 +158,8 @@ def test_other_stages_or_settings_are_refused(
 ) -> None:
     run_local(plan_over(one_step(*first), source), out, max_dead=1.0)
     assert refusal(plan_over(one_step(*second), source), out) == [
-        f"output {out} holds another run's data (give another --output, or --fresh to start over):",
+        f"output {out} holds another run's data (--redo only to do it all again, --fresh to start over, "
+        "or give another --output):",
         *differences,
     ]
 

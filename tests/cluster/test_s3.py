@@ -2,14 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
 
 from cluster import storage
 from cluster.errors import ConfigError
@@ -19,36 +16,9 @@ from cluster.recipe import Recipe, Step
 from cluster.run import Options, run
 from cluster.shards import list_inputs
 from cluster.storage import Folder
+from tests.cluster.conftest import BUCKET
 from tests.cluster.test_conformance import make_runner
 from tests.fakes import DropWith, ReadLines, Upper
-
-BUCKET = "water"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Address of an S3 server with one empty bucket."""
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    yield f"http://{host}:{port}"
-    moto.stop()
-
-
-@pytest.fixture
-def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.create_bucket(Bucket=BUCKET)
-    storage._filesystem.cache_clear()
-    yield client
-    for entry in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
-        client.delete_object(Bucket=BUCKET, Key=entry["Key"])
-    client.delete_bucket(Bucket=BUCKET)
-    storage._filesystem.cache_clear()
 
 
 def keys(client: Any) -> list[str]:
@@ -117,13 +87,13 @@ def test_bucket_that_is_not_there_is_said_before_anything_starts(s3: Any, tmp_pa
     ],
 )
 def test_unreadable_credentials_are_said_before_anything_starts(
-    server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str, message: str
+    s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str, message: str
 ) -> None:
     for name in [n for n in os.environ if n.startswith("AWS_")]:
         monkeypatch.delenv(name)
     (tmp_path / "broken").write_text("[default\naws_access_key_id")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.setenv(variable, value)
     storage._filesystem.cache_clear()
     with pytest.raises(ConfigError, match=message):

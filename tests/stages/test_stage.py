@@ -134,7 +134,7 @@ def test_set_columns_refuses_what_is_no_column() -> None:
         set_columns(pa.table({"id": ["a"]}), colour=pa.array(["red"]))
 
 
-@pytest.mark.parametrize("name", ["edits", "answers"])
+@pytest.mark.parametrize("name", ["edits", "answers", "parents"])
 def test_a_column_of_the_inputs_own_is_in_the_way_of_what_stages_append(name: str) -> None:
     @dataclass(frozen=True)
     class Appends:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
 
-from stages.models.refiner.tokenizer import LINE
+from stages.models.refiner.tokenizer import AFTER, FIRST, KEEP, LINE, NEXT, REMOVE
 from stages.refine import noise
 from stages.refine.labels import Document
 
 NUMBERS = 1000
 GENERATED = "generated"
+WRONG = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,18 @@ class Window(NamedTuple):
 
 
 class Example(NamedTuple):
-    """Tokens of prompt and answer, and where the answer begins; of each line: number, end, and whether it is noise."""
+    """Tokens of prompt and answer, where the answer begins, and what should stand in its place.
+
+    Of each line: where its number is, where it ends, whether it is noise, and where the answer has just named it.
+    """
 
     ids: list[int]
     answer: int
     numbers: list[int]
     ends: list[int]
     noise: list[bool]
+    decisions: list[int]
+    targets: list[int]
 
 
 def numbered(first: int, lines: Sequence[str]) -> list[str]:
@@ -71,12 +77,16 @@ def program(first: int, lines: Sequence[str], keep: Sequence[bool]) -> str:
     the runs of noise lines alone is shorter, but asks for a search in every number: at equal cost a model of this size
     learnt to classify lines and not to name them.
     """
+    return written(first, noise_lines(lines, keep))
+
+
+def written(first: int, gone: Sequence[bool]) -> str:
     said = []
-    for number, gone in enumerate(noise_lines(lines, keep), first):
+    for number, goes in enumerate(gone, first):
         said.append(f"# {number:03d}")
-        if gone:
+        if goes:
             said.append(f"remove_lines(line_start={number:03d}, line_end={number:03d})")
-    return "\n".join(said if len(said) > len(lines) else [*said, "keep_all()"])
+    return "\n".join(said if any(gone) else [*said, "keep_all()"])
 
 
 def noise_lines(lines: Sequence[str], keep: Sequence[bool]) -> list[bool]:
@@ -94,17 +104,39 @@ def noise_lines(lines: Sequence[str], keep: Sequence[bool]) -> list[bool]:
     return gone
 
 
-def example(window: Window, tokenizer: Any) -> Example:
-    """A window as the model sees it, followed by what it should write."""
+def example(window: Window, tokenizer: Any, rng: Random | None = None) -> Example:
+    """A window as the model sees it, followed by a program, and what it should write at each place.
+
+    With `rng` some decisions in the program are wrong, up to half of them; the targets are right all the same. Noise
+    comes in blocks, and a model that learns from right programs alone goes on as it has begun, whatever the lines say.
+    """
     ids = tokenizer.encode(prompt(window.first, window.lines))
-    answer = tokenizer.encode(program(window.first, window.lines, window.keep))
-    line = tokenizer.convert_tokens_to_ids(LINE)
+    noise = noise_lines(window.lines, window.keep)
+    share = rng.uniform(0, WRONG) if rng else 0.0
+    gone = [n ^ (rng is not None and rng.random() < share) for n in noise]
+    line, after, remove, keep = tokenizer.convert_tokens_to_ids([LINE, NEXT, REMOVE, KEEP])
     marks = [i for i, token in enumerate(ids) if token == line]
-    ends = [*marks[1:], len(ids) - 1]
-    numbers = [mark + 1 for mark in marks]
-    return Example(
-        [*ids, *answer, tokenizer.eos_token_id], len(ids), numbers, ends, noise_lines(window.lines, window.keep)
-    )
+    whole = [*ids, *tokenizer.encode(written(window.first, gone)), tokenizer.eos_token_id]
+    decisions = _decisions(whole, len(ids), tokenizer)
+    targets = whole[len(ids) :]
+    for i, (place, goes) in enumerate(zip(decisions, noise, strict=True)):
+        if goes != gone[i]:
+            last = tokenizer.eos_token_id if any(gone[:i]) else keep
+            targets[place + 1 - len(ids)] = remove if goes else after if i < len(gone) - 1 else last
+    return Example(whole, len(ids), [m + 1 for m in marks], [*marks[1:], len(ids) - 1], noise, decisions, targets)
+
+
+def _decisions(ids: list[int], answer: int, tokenizer: Any) -> list[int]:
+    """Where a line's number in a comment ends: what follows says whether the line goes."""
+    naming = set(tokenizer.convert_tokens_to_ids([FIRST, NEXT, AFTER]))
+    calling = set(tokenizer.convert_tokens_to_ids([REMOVE, KEEP]))
+    following = {*naming, *calling, tokenizer.eos_token_id}
+    named, found = False, []
+    for place in range(answer, len(ids) - 1):
+        named = ids[place] in naming or (named and ids[place] not in calling)
+        if named and ids[place] not in naming and ids[place + 1] in following:
+            found.append(place)
+    return found
 
 
 class Corpus:

@@ -2,7 +2,8 @@
 
 The loss is that of the program's tokens, and beside it what a line's end must know in the layer before the last: the
 line's number, and whether it is main text or noise. So the model has decided when it begins to write, and writing is a
-matter of looking up. Hidden matrices learn by Muon (Jordan 2024), the rest by AdamW; windows grow while the rate falls.
+matter of looking up: two heads of the last layer are shown where, from a line's number in the program to the line's end
+in the text. Hidden matrices learn by Muon (Jordan 2024), the rest by AdamW; windows grow while the rate falls.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,6 +67,9 @@ class Trained(NamedTuple):
 
 MEASURED = 4  # batches of each phase from which the time of all is told
 UPDATING = 1.15  # a step's time over that of its batch and gradients
+ROPE_THETA = 1e6  # most pairs of a head's 32 dimensions turn so slowly that they can match numbers at any distance
+DECIDING = 3.0  # what a decision weighs, where another token of the program weighs 1
+LOOKING, LOOK_WEIGHT = 2, 0.2  # heads of the last layer that are shown where to look, and what that weighs
 SPREAD = 0.1  # of the vectors of tokens, at the beginning
 WARM_UP, FALLING = 40, 0.7  # steps to the highest rate; the share of them, at the end, over which it falls to nothing
 
@@ -83,6 +87,7 @@ def new_model(shape: Shape, tokenizer: Any) -> Any:
         num_key_value_heads=shape.heads,
         max_position_embeddings=shape.positions,
         tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -136,6 +141,7 @@ def train(
     rng = Random(settings.seed)
     corpus = Corpus(documents, settings.mix)
     model = new_model(settings.shape, tokenizer).train()
+    model.set_attn_implementation("eager")  # the others do not tell where they look
     head = torch.nn.Linear(settings.shape.hidden, 2)
     update = _optimizers(torch, model, head, Numbers(model, tokenizer), settings)
     steps = settings.steps or steps_for(torch, model, head, corpus, tokenizer, settings, clock)
@@ -154,6 +160,7 @@ def train(
             losses.append((step, round(sums[0] / since, 4), round(sums[1] / since, 4)))
             tell(f"step {step} of {steps}: program {losses[-1][1]}, lines {losses[-1][2]}, {clock() - begun:.0f} s")
             sums = [0.0, 0.0]
+    model.set_attn_implementation("sdpa")
     return Trained(model.eval(), tokenizer, steps, losses)
 
 
@@ -180,7 +187,7 @@ def batch(rng: Random, corpus: Corpus, tokenizer: Any, settings: Settings, part:
     phase = next((phase for phase in settings.windows if part < phase.until), settings.windows[-1])
     tokens = rng.randint(phase.low, phase.high)
     windows = [corpus.window(rng, tokens, tokenizer) for _ in range(max(4, phase.tokens // tokens))]
-    return [example(window, tokenizer) for window in windows]
+    return [example(window, tokenizer, rng) for window in windows]
 
 
 def _optimizers(torch: Any, model: Any, head: Any, numbers: Numbers, settings: Settings) -> Callable[[float], None]:
@@ -208,13 +215,21 @@ def _loss(torch: Any, model: Any, head: Any, examples: list[Example]) -> tuple[A
     longest = max(len(e.ids) for e in examples)
     pad = model.config.pad_token_id
     ids = torch.tensor([e.ids + [pad] * (longest - len(e.ids)) for e in examples])
-    states = model.model(input_ids=ids, use_cache=False, output_hidden_states=True)
+    states = model.model(input_ids=ids, use_cache=False, output_hidden_states=True, output_attentions=True)
     rows = [i for i, e in enumerate(examples) for _ in range(len(e.ids) - e.answer)]
     places = [p for e in examples for p in range(e.answer - 1, len(e.ids) - 1)]
-    targets = ids[rows, [p + 1 for p in places]]
     logits = model.lm_head(states.last_hidden_state[rows, places])
-    program = torch.nn.functional.cross_entropy(logits, targets)
-    return program, _line_loss(torch, model, head, states.hidden_states[-2], examples, ids)
+    targets = torch.tensor([token for e in examples for token in e.targets])
+    each = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    decisions = {(i, p) for i, e in enumerate(examples) for p in e.decisions}
+    weights = torch.tensor([DECIDING if at in decisions else 1.0 for at in zip(rows, places, strict=True)])
+    program = (each * weights).sum() / weights.sum()
+    rows = [i for i, e in enumerate(examples) for _ in e.ends]
+    named = [p for e in examples for p in e.decisions]
+    ends = [p for e in examples for p in e.ends]
+    looks = states.attentions[-1][rows, :LOOKING, named, ends].clamp_min(1e-9).log().mean()
+    lines = _line_loss(torch, model, head, states.hidden_states[-2], examples, ids)
+    return program, lines - LOOK_WEIGHT * looks
 
 
 def _line_loss(torch: Any, model: Any, head: Any, states: Any, examples: list[Example], ids: Any) -> Any:

@@ -606,3 +606,28 @@ def test_half_a_surrogate_pair_fails_alone(server: Server) -> None:
 def test_nothing_asked_nothing_said(server: Server) -> None:
     assert ask(server, []) == {}
     assert server.bodies == []
+
+
+def test_the_wrong_model_for_all_stops_before_each_row_has_paid_its_tries(server: Server) -> None:
+    server.script = Script({"": ("wrong-model",)})
+    with pytest.raises(StageError, match="the answer is from model 'another', not 'model', 32 times"):
+        ask(server, texts(*(f"row {n}" for n in range(100))), tries=8, concurrency=16)
+    assert sum(count.answered for count in server.counts().values()) <= 32 + 2 * 16  # of 800
+
+
+def test_a_model_that_the_server_does_not_list_is_told(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    server.script = Script()
+    engine = OpenAIEngine(parse(f"openai:{server.url}#modell", "test"), QUICK)
+    assert engine.context is None
+    engine.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{server.url} does not list the model 'modell'; it has model"
+    ]
+
+
+def test_a_tokenizer_that_is_not_there_is_named(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    engine = engine_of(server, tokenizer=tmp_path)
+    with pytest.raises(StageError, match=f"tokenizer={tmp_path}: no folder with a tokenizer.json"):
+        engine.tokenize(["a"])
+    engine.close()

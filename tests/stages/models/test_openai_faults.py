@@ -183,3 +183,19 @@ def test_slots_go_to_those_who_wait_in_turn_and_not_to_those_who_left() -> None:
         return got
 
     assert asyncio.run(main()) == [0, 1, 4, 5, 6, 7]
+
+
+def test_a_wait_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture) -> None:
+    """With patience=900 a run against a server that is not there stood for a quarter of an hour without a word."""
+    clock = Clock()
+    circuit = Circuit("http://host:8000/v1", 900, clock)
+    for now in (0, 1, 3, 60):
+        clock.now = now
+        circuit.failed("connection refused")
+    circuit.answered()
+    circuit.answered()
+    assert [record.getMessage() for record in caplog.records] == [
+        "http://host:8000/v1: no answer for 3 seconds, waiting for up to 900 (patience=); the last error: "
+        "connection refused",
+        "http://host:8000/v1 answers",
+    ]

@@ -7,8 +7,8 @@ import pytest
 
 from stages.models.engine import Grammar, Prompt, Request, Sampling
 from stages.models.ledger import key_of
-from stages.models.spec import parse
-from stages.stage import Resources
+from stages.models.spec import check_folder, check_tokenizer, parse
+from stages.stage import Resources, StageError
 
 
 def test_each_kind() -> None:
@@ -86,3 +86,34 @@ def test_a_prompt_is_one_thing() -> None:
         Prompt(text="a", tokens=(1,))
     with pytest.raises(ValueError, match="exactly one of them"):
         Prompt()
+
+
+@pytest.mark.parametrize("engine", ["transformers:./no/model", "transformers:~/no/model", "vllm:/no/model"])
+def test_a_path_without_a_folder_is_refused_before_anything_starts(engine: str) -> None:
+    spec = parse(engine, "T")
+    with pytest.raises(ValueError, match=f"engine {engine}: there is no folder '{spec.target}' here; .*set `model`"):
+        _ = spec.model_id
+
+
+def test_an_adapter_s_path_without_a_folder_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"there is no folder '\./adapter' here"):
+        _ = parse("vllm:org/model?lora=./adapter", "T").model_id
+    assert parse("vllm:org/model?lora=org/adapter", "T").model_id == "org/model+org/adapter"
+
+
+def test_a_folder_that_has_changed_since_it_was_planned_with_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    spec = parse(f"transformers:{tmp_path}", "T")
+    planned = spec.model_id
+    check_folder(spec, planned)
+    (tmp_path / "config.json").write_text("{ }")
+    check_folder(spec, "a name of one's own")
+    with pytest.raises(StageError, match=f"the folder has changed.*{planned} was planned with"):
+        check_folder(spec, planned)
+
+
+def test_a_server_needs_a_tokenizer_where_tokens_are_counted() -> None:
+    check_tokenizer(parse("openai:http://host/v1?tokenizer=folder#m", "T"), "T")
+    check_tokenizer(parse("transformers:org/model", "T"), "T")
+    with pytest.raises(ValueError, match=r"^T: cannot count .* openai:http://host/v1\?tokenizer=FOLDER#m, or not$"):
+        check_tokenizer(parse("openai:http://host/v1#m", "T"), "T", ", or not")

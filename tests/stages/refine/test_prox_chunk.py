@@ -274,7 +274,10 @@ def test_the_model_is_part_of_what_the_stage_is_and_the_engine_is_not() -> None:
         found: dict[str, Any] = identity(ProxChunks(**chosen))["settings"]
         return found
 
-    local, server = recorded(engine="transformers:a/b?dtype=float32"), recorded(engine="openai:http://h/v1#a/b")
+    local, server = (
+        recorded(engine="transformers:a/b?dtype=float32"),
+        recorded(engine="openai:http://h/v1?tokenizer=a/b#a/b"),
+    )
     assert local == server
     assert local["model_id"] == "a/b"
     assert recorded(engine="vllm:c", model="a/b")["model_id"] == "a/b"

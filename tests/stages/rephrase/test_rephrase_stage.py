@@ -13,6 +13,7 @@ from cluster.recipe import restore
 from schemas import columns as c
 from stages.ids import id_of
 from stages.models.engine import Answer, Failure, Request, Usage
+from stages.prompts import load_prompt
 from stages.rephrase.rephrase import Rephrase
 from stages.stage import StageError, identity
 from tests.stages.rephrase.writers import SPEC, Shelf, Writer, asker, given, user
@@ -304,6 +305,47 @@ def test_settings_are_checked_when_the_stage_is_made() -> None:
         stage(language="qq")
     with pytest.raises(ValueError, match="confidence_beta should be from 0 to 1"):
         stage(confidence_beta=1.5)
+    with pytest.raises(ValueError, match=r"^Rephrase: cannot count tokens: .* or set Rephrase.tokens=words$"):
+        stage(engine="openai:http://host/v1#m")
+    assert stage(engine="openai:http://host/v1#m", tokens="words").model_id == "m"
+    for setting, value in {"max_tokens": 0, "max_input": 0, "temperature": -1, "top_p": -1}.items():
+        with pytest.raises(ValueError, match=f"Rephrase.{setting} should be at least"):
+            stage(**{setting: value})
+
+
+@pytest.mark.parametrize(("said", "places"), [("{{tekst}}", "{{tekst}}"), ("Say it.", "none")])
+def test_a_prompt_that_does_not_show_the_text_is_refused(tmp_path: Any, said: str, places: str) -> None:
+    """Without this every row dies, or the model is asked for a rewrite of nothing and is paid for it."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(f'name: mine\nversion: 1\nuser: "{said}"\n')
+    with pytest.raises(ValueError, match=f"prompt mine should have the one place {{{{text}}}}, it has {places}"):
+        stage(prompt=str(path))
+
+
+def test_a_prompt_that_is_another_one_where_the_stage_runs_is_told(tmp_path: Any) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text('name: mine\nversion: 1\nuser: "Say it again: {{text}}"\n')
+    planned = stage(prompt=str(path))
+    path.write_text('name: mine\nversion: 1\nuser: "Say it better: {{text}}"\n')
+    load_prompt.cache_clear()  # another process
+    with pytest.raises(StageError, match="Rephrase: prompts have changed since it was planned"):
+        planned.asking(asker(Writer(better)))
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("version: one", "'version' should be a whole number, found 'one'"),
+        ("version: true", "'version' should be a whole number, found True"),
+        ("version: 1\nsystem: [a]", r"'system' should be a text, found \['a'\]"),
+        ("version: 1\ngrammar: {kind: regexp, text: a}", "grammar.kind should be one of .*, found 'regexp'"),
+    ],
+)
+def test_faults_of_a_prompt_file_are_told(tmp_path: Any, line: str, fault: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f'name: mine\nuser: "{{{{text}}}}"\n{line}\n')
+    with pytest.raises(ValueError, match=fault):
+        load_prompt(str(path))
 
 
 def test_a_column_of_the_user_s_with_a_name_of_ours_is_told() -> None:
@@ -316,7 +358,9 @@ def test_a_column_of_the_user_s_with_a_name_of_ours_is_told() -> None:
 
 def test_identity_is_the_prompts_the_model_and_the_settings_but_not_the_engine() -> None:
     one = stage(guards={"novel_numbers": 2})
-    assert identity(one) == identity(stage(guards={"novel_numbers": 2}, engine="openai:http://other/v1#writer-7b"))
+    assert identity(one) == identity(
+        stage(guards={"novel_numbers": 2}, engine="openai:http://other/v1?tokenizer=none#writer-7b")
+    )
     assert identity(one) != identity(stage())
     assert identity(one)["settings"]["model_id"] == "writer-7b"
     assert restore(identity(one)).guards == {"novel_numbers": 2}

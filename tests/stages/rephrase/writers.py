@@ -10,7 +10,7 @@ from stages.models.ledger import Ledger
 from stages.models.spec import parse
 from stages.stage import StageError
 
-SPEC = "openai:http://localhost:1/v1?prompt_price=2&completion_price=4#writer-7b"
+SPEC = "openai:http://localhost:1/v1?tokenizer=none&prompt_price=2&completion_price=4#writer-7b"
 
 
 def user(request: Request) -> str:

@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("torch")
 
 from stages.models.refiner.corpus import Corpus, Mix, Window, example, noise_lines, program, prompt
-from stages.models.refiner.tokenizer import LINE, train_tokenizer
+from stages.models.refiner.tokenizer import KEEP as KEEP_ALL
+from stages.models.refiner.tokenizer import LINE, NEXT, REMOVE, train_tokenizer
 from stages.refine.labels import Document
 from stages.refine.program import RemoveLines, parse_program
 
@@ -51,6 +52,22 @@ def test_an_example_knows_the_ends_of_lines(tokenizer: Any) -> None:
     assert [text[i] for i in made.numbers] == [f"{n:03d}" for n in range(10, 17)]
     assert [text[i] for i in made.ends] == [LINE] * 6 + ["\n[/doc]"]
     assert made.noise == [True, False, False, True, True, True, False]
+    assert [text[i] for i in made.decisions] == [f"{n:03d}" for n in range(10, 17)]
+    assert made.targets == made.ids[made.answer :]
+
+
+def test_wrong_decisions_before_a_line_do_not_change_what_is_right_for_it(tokenizer: Any) -> None:
+    wrong = 0
+    for seed in range(20):
+        made = example(Window(10, LINES, KEEP), tokenizer, Random(seed))
+        said = [made.ids[place + 1] for place in made.decisions]
+        right = [made.targets[place + 1 - made.answer] for place in made.decisions]
+        assert tokenizer.convert_ids_to_tokens(right[:-1]) == [REMOVE, NEXT, NEXT, REMOVE, REMOVE, REMOVE]
+        assert tokenizer.convert_ids_to_tokens(right[-1]) in (KEEP_ALL, tokenizer.eos_token)
+        wrong += sum(a != b for a, b in zip(said, right, strict=True))
+        parsed = parse_program(tokenizer.decode(made.ids[made.answer :], skip_special_tokens=True), within=(10, 16))
+        assert not parsed.errors
+    assert 20 < wrong < 60  # a quarter of 140, more or less
 
 
 def test_windows_are_of_the_sources_and_fit(tokenizer: Any) -> None:
