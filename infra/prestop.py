@@ -13,6 +13,7 @@ HEADRACE_GRACE_S says how long the hook may take: less than the pod's terminatio
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -49,6 +50,8 @@ def drain(left: Callable[[], float]) -> str:
     from ray._raylet import GcsClient  # noqa: PLC0415 - what `ray drain-node` does, without its second of start-up
     from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # noqa: PLC0415
 
+    host, _, port = os.environ["RAY_ADDRESS"].rpartition(":")
+    socket.create_connection((host, int(port)), timeout=5).close()  # where the head is gone, Ray would try for 40 s
     gcs = GcsClient(address=os.environ["RAY_ADDRESS"])
     pod = os.environ["RAY_CLOUD_INSTANCE_ID"]  # KubeRay gives every node its pod's name
     node = next((node for node in alive(gcs) if node.instance_id == pod), None)

@@ -93,6 +93,7 @@ def train_refiner(
             "sources": sources,
             "settings": asdict(replace(settings, steps=trained.steps)),
             "losses": trained.losses,
+            "shift": trained.shift,
             "held_back": found,
         }
         folder.write_json(path / folder.TRAINING, report)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any, NamedTuple
 
+from stages.models.refiner.calibrate import calibrate
 from stages.models.refiner.corpus import Corpus, Example, Mix, example
 from stages.models.refiner.muon import Muon
 from stages.models.refiner.tokenizer import TRIPLES
@@ -57,12 +58,16 @@ class Settings:
 
 
 class Trained(NamedTuple):
-    """The model and its tokenizer, how many steps it took, and the losses on the way (step, program, lines)."""
+    """The model and its tokenizer, how many steps it took, the losses on the way (step, program, lines).
+
+    `shift`: what was added to the logit of a removal at the end (`calibrate`).
+    """
 
     model: Any
     tokenizer: Any
     steps: int
     losses: list[tuple[int, float, float]]
+    shift: float
 
 
 MEASURED = 4  # batches of each phase from which the time of all is told
@@ -161,7 +166,8 @@ def train(
             tell(f"step {step} of {steps}: program {losses[-1][1]}, lines {losses[-1][2]}, {clock() - begun:.0f} s")
             sums = [0.0, 0.0]
     model.set_attn_implementation("sdpa")
-    return Trained(model.eval(), tokenizer, steps, losses)
+    shift = calibrate(model.eval(), tokenizer, corpus, settings.seed)
+    return Trained(model, tokenizer, steps, losses, shift)
 
 
 def steps_for(
