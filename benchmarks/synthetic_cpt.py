@@ -245,13 +245,15 @@ def summary(runs: list[dict[str, Any]], size: Size) -> dict[str, Any]:
     if "entigraph" in arms:
         before = round(statistics.mean(run["before"]["all"] for run in runs if run["arm"] == "entigraph"), 2)
         points = [(0.0, before), *arms["entigraph"]["curve"]]
-        law = fit(points, terms=2)
+        law, half = fit(points, terms=2), fit(points[: 1 + len(points) // 2], terms=2)
         found["law"] = {
             "points": points,
             "ceiling": round(law.ceiling, 2),
+            "ceiling_is_the_bound": law.ceiling >= 100,  # then the points are too straight to tell where it ends
             "weights": [round(w, 3) for w in law.weights],
             "rates": list(law.rates),
             "error": round(law.error, 3),
+            "first_half_foretells": {"accuracy": round(half.accuracy(points[-1][0]), 2), "measured": points[-1][1]},
             "twice_the_tokens_add": round(law.gain(size.tokens / 1e6, size.tokens / 1e6), 2),
         }
     return found

@@ -9,6 +9,8 @@ from stages.synthesize.budget import ShareBudget
 from stages.synthesize.entigraph import EntiGraph
 from stages.synthesize.extract_entities import ExtractEntities
 from stages.synthesize.faithfulness import Faithfulness
+from stages.synthesize.order import DrawOrder
+from stages.synthesize.shuffle_rows import ShuffleRows
 
 
 def entigraph() -> Recipe:
@@ -30,7 +32,8 @@ def entigraph() -> Recipe:
                 after="entigraph",
                 source=ReadParquet(),
                 shuffle=NearDuplicates(verify=0.7),
-                stages=(DropDuplicates(),),
+                stages=(DropDuplicates(), DrawOrder()),
             ),
+            Step(name="shuffle", after="dedup", source=ReadParquet(), shuffle=ShuffleRows(), stages=()),
         ),
     )
