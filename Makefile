@@ -50,7 +50,7 @@ format: install  ## rewrite to the house's format
 	$(BIN)/ruff format .
 
 bench: install   ## every benchmark, one JSON line each
-	@for b in engine web linearity agreement memory minhash language extraction screen dedup substring decontaminate model_server; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	@for b in engine web linearity agreement memory minhash language extraction screen dedup substring decontaminate model_server synthetic_cpt; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 clean:           ## forget what was built here
 	rm -rf $(VENV) .venv-vllm demo build *.egg-info

@@ -53,7 +53,15 @@ class Cluster:
         wait_for(self._answers, 300)
 
     def add_worker(self, pod: str, *arguments: str) -> None:
-        self._start(pod, f"--address={self.gcs}", f"--dashboard-agent-listen-port={free_port()}", *arguments)
+        """A node more; one at a time, and again when it does not come up: Ray gives it 30 s, on a busy machine too few."""
+        for _ in range(3):
+            self._start(pod, f"--address={self.gcs}", f"--dashboard-agent-listen-port={free_port()}", *arguments)
+            log, node = Path(self._log.name), self._nodes[-1]
+            started, size = b"Ray runtime started", log.stat().st_size
+            wait_for(lambda: node.poll() is not None or started in log.read_bytes()[size:])  # noqa: B023 - called here
+            if node.poll() is None:
+                return
+        raise RuntimeError(f"{pod} did not start three times: {log}")
 
     def kill(self) -> None:
         """Every process of every node, at once: what deleting the cluster comes to in the worst case."""

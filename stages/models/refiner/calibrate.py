@@ -23,12 +23,13 @@ def calibrate(model: Any, tokenizer: Any, corpus: Corpus, seed: int) -> float:
     import torch  # noqa: PLC0415
 
     rng, call = Random(seed), tokenizer.convert_tokens_to_ids(REMOVE)
-    margins, noise, states = [], [], []
-    drawn = 0
-    while drawn < WINDOWS:
-        name = rng.choice([n for n in corpus.names if n != GENERATED] or list(corpus.names))
-        made = example(corpus.window(rng, TOKENS, tokenizer, name), tokenizer, rng)
-        with torch.inference_mode():
+    margins: list[float] = []
+    noise: list[bool] = []
+    states = []
+    names = [name for name in corpus.names if name != GENERATED] or list(corpus.names)
+    for _ in range(WINDOWS):
+        made = example(corpus.window(rng, TOKENS, tokenizer, rng.choice(names)), tokenizer, rng)
+        with torch.no_grad():
             state = model.model(input_ids=torch.tensor([made.ids]), use_cache=False).last_hidden_state[0]
             state = state[made.decisions]
             logits = model.lm_head(state)
@@ -37,7 +38,6 @@ def calibrate(model: Any, tokenizer: Any, corpus: Corpus, seed: int) -> float:
         margins += (ours - logits.max(dim=1).values).tolist()
         noise += made.noise
         states.append(state.mean(dim=0))
-        drawn += 1
     shift = best_shift(np.array(margins), np.array(noise))
     mean = torch.stack(states).mean(dim=0)
     with torch.no_grad():
