@@ -53,7 +53,7 @@ class Cluster:
         wait_for(self._answers, 300)
 
     def add_worker(self, pod: str, *arguments: str) -> None:
-        """A node more; one at a time, and again when it does not come up: Ray gives it 30 s, on a busy machine too few."""
+        """A node more. Ray gives it 30 s to come up, on a busy machine too few: then it is started again."""
         for _ in range(3):
             self._start(pod, f"--address={self.gcs}", f"--dashboard-agent-listen-port={free_port()}", *arguments)
             log, node = Path(self._log.name), self._nodes[-1]

@@ -39,9 +39,19 @@ def dataset(output: Path) -> dict[str, pa.Table]:
 
 
 def submitted(to: Cluster, entrypoint: str) -> tuple[JobSubmissionClient, str]:
-    """As KubeRay's submitter does it."""
-    client = JobSubmissionClient(to.dashboard)
-    return client, client.submit_job(entrypoint=entrypoint, submission_id="headrace-web-1")
+    """As KubeRay's submitter does it, once the head is ready for jobs."""
+    client, job = JobSubmissionClient(to.dashboard), "headrace-web-1"
+
+    def accepted() -> bool:
+        try:
+            client.submit_job(entrypoint=entrypoint, submission_id=job)
+        except RuntimeError as error:
+            assert "No available agent" in str(error), error
+            return False
+        return True
+
+    wait_for(accepted)
+    return client, job
 
 
 @pytest.mark.ray

@@ -24,6 +24,7 @@ from stages.refine.labels import Document, is_held_back, labelled_rows
 from stages.refine.profile import read_profile
 from tests.sample_pages import texts
 
+UNSEEN, PEOPLE_MARGIN = 0.8, 0.02
 BUNDLED = parse("transformers:headrace-refiner", "test").folder
 
 
