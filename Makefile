@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 VLLM   := .venv-vllm
 
-.PHONY: help install demo test vllm test-vllm check format bench clean
+.PHONY: help install demo test vllm test-vllm check format bench clean faults
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -38,6 +38,9 @@ vllm: $(VLLM)/.installed  ## vLLM for the CPU into .venv-vllm
 test-vllm: vllm  ## the tests of engine vllm: and of vLLM's server, in .venv-vllm
 	OMP_NUM_THREADS=1 nice -n 5 $(VLLM)/bin/python -m pytest -W 'ignore:Unclosed context:ResourceWarning' \
 		tests/stages/models/on_vllm
+
+faults: install  ## the long form of the fault suite, twenty minutes and more
+	HEADRACE_FAULTS=1 HEADRACE_KILLS=10 $(BIN)/python -m pytest tests/faults tests/infra/test_retry.py tests/cluster/test_barrier_crash.py
 
 check: install   ## what CI checks: lint, format, types, tests
 	$(BIN)/ruff check .

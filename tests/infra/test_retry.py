@@ -1,5 +1,6 @@
 """A RayJob that is tried again: its entrypoint on a new cluster, after the last one went, goes on by itself."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -56,6 +57,7 @@ def submitted(to: Cluster, entrypoint: str) -> tuple[JobSubmissionClient, str]:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.skipif("HEADRACE_FAULTS" not in os.environ, reason="five minutes: make faults")
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore:ssl=None is deprecated")  # how Ray calls aiohttp
 @pytest.mark.parametrize("how", ["killed", "stopped"])

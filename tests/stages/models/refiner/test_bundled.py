@@ -69,6 +69,7 @@ def sample_texts() -> list[Document]:
     ]
 
 
+@pytest.mark.slow
 def test_it_is_better_than_any_rule_on_documents_held_back(bundled: tuple[Any, Any], shared: Path) -> None:
     rows = pq.read_table(shared / "quality-lines-dev.parquet").to_pylist()
     documents = list(labelled_rows(rows, "people"))
