@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 import json
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,7 @@ def add_commands(commands: Any) -> None:
     _json(probe)
     train = commands.add_parser("train", help="a model of your own: a refiner, a fastText classifier")
     kinds = train.add_subparsers(dest="kind", required=True, metavar="KIND")
+    _refiner(kinds.add_parser("refiner", help="a small model that writes ProX programs, from labelled lines"))
     _fasttext(kinds.add_parser("fasttext", help="a classifier for FastTextClassifier, from labelled documents"))
     scaling = commands.add_parser("scaling", help="fit accuracy against synthetic tokens: what more is worth")
     scaling.add_argument("points", metavar="POINTS.csv", help="columns tokens (millions) and accuracy")
@@ -41,6 +44,49 @@ def probe_command(arguments: argparse.Namespace) -> int:
 
 def train_command(arguments: argparse.Namespace) -> int:
     return TRAINERS[arguments.kind](arguments)
+
+
+def _refiner(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", required=True, metavar="FOLDER", help="of the model, any fsspec address")
+    _input(command, "rows with lines, and keep of each")
+    command.add_argument("--pages", action="append", default=[], metavar="WARC", help="web archives of pages ...")
+    command.add_argument("--truth", metavar="PARQUET", help="... and their reference texts, by url")
+    command.add_argument("--minutes", type=float, default=18.0, metavar="N", help="of CPU time (default 18)")
+    command.add_argument("--steps", type=int, metavar="N", help="so many, whatever time they take")
+    command.add_argument("--seed", type=int, default=1, metavar="S", help="default 1")
+    command.add_argument("--annotator", metavar="ENGINE", help="a model that labels texts of --annotate")
+    command.add_argument("--annotate", action="append", default=[], metavar="PARQUET", help="texts for the annotator")
+    command.add_argument("--sample", type=int, default=500, metavar="N", help="how many of them (default 500)")
+    command.add_argument("--annotator-format", metavar="FORMAT", help="of a refiner; a chat model needs none")
+    _json(command)
+
+
+def train_refiner_command(arguments: argparse.Namespace) -> int:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: more threads are slower at this size
+    from pipelines.train import annotated_documents, as_text, train_refiner  # noqa: PLC0415 - torch takes seconds
+    from stages.models.refiner.train import Settings  # noqa: PLC0415
+
+    _at_least(arguments, sample=1, seed=0)
+    if bool(arguments.annotator) != bool(arguments.annotate):
+        raise ConfigError("--annotator and --annotate go together: a model, and texts that it is to label")
+    if arguments.minutes <= 0:
+        raise ConfigError(f"--minutes should be above 0, got {arguments.minutes:g}")
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    labelled: list[Any] = []
+    if arguments.annotator:
+        labelled, rejected = annotated_documents(
+            arguments.annotator, arguments.annotate, arguments.sample, arguments.annotator_format
+        )
+        tell(f"annotator: {len(labelled)} documents, rejected {rejected}")
+    settings = Settings(minutes=arguments.minutes, steps=arguments.steps, seed=arguments.seed)
+    found = train_refiner(
+        arguments.output, arguments.input, arguments.pages, arguments.truth, settings, labelled, tell=tell
+    )
+    print(json.dumps(found) if arguments.json else as_text(found))
+    return 0
 
 
 def _fasttext(command: argparse.ArgumentParser) -> None:
@@ -100,7 +146,10 @@ def _at_least(arguments: argparse.Namespace, **bounds: int) -> None:
         )
 
 
-TRAINERS: dict[str, Callable[[argparse.Namespace], int]] = {"fasttext": train_fasttext_command}
+TRAINERS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "refiner": train_refiner_command,
+    "fasttext": train_fasttext_command,
+}
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "probe": probe_command,
     "train": train_command,

@@ -63,7 +63,7 @@ def test_a_folder_comes_out_with_its_training(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     given = parquet(tmp_path / "labels.parquet", rows(30))
     told: list[str] = []
-    report = train_refiner(str(tmp_path / "model"), [given], settings=TINY, tell=told.append, generated=4)
+    report = train_refiner(str(tmp_path / "model"), [given], settings=TINY, tell=told.append, generated=2, judged=2)
     names = {path.name for path in (tmp_path / "model").iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json", "headrace.json"} <= names
     written = json.loads((tmp_path / "model" / "training.json").read_text())
