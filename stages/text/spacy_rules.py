@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import eq
 
-import spacy
-from spacy.lang.tokenizer_exceptions import URL_PATTERN
-from spacy.symbols import ORTH
-
 from stages.text.affixes import ALONE, WINDOW, Affixes, Search
+from stages.text.light_spacy import spacy  # before any other part of it
+
+from spacy.lang.tokenizer_exceptions import URL_PATTERN  # isort: skip
+from spacy.symbols import ORTH  # isort: skip
 
 LONG = 4096  # a longer chunk is neither an address nor a special case; the search for one takes quadratic time
 
