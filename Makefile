@@ -40,7 +40,7 @@ test-vllm: vllm  ## the tests of engine vllm: and of vLLM's server, in .venv-vll
 		tests/stages/models/on_vllm
 
 faults: install  ## the long form of the fault suite, twenty minutes and more
-	HEADRACE_FAULTS=1 HEADRACE_KILLS=10 $(BIN)/python -m pytest tests/faults tests/infra/test_retry.py tests/cluster/test_barrier_crash.py
+	HEADRACE_FAULTS=1 HEADRACE_KILLS=10 $(BIN)/python -m pytest tests/faults tests/infra tests/cluster/test_barrier_crash.py
 
 check: install   ## what CI checks: lint, format, types, tests
 	$(BIN)/ruff check .
