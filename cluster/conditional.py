@@ -9,8 +9,10 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,20 +63,21 @@ def slot(folder: Folder, name: str) -> Slot:
     """The slot `name` of `folder`. Raises `NotSupportedError` where there is no such thing."""
     filesystem, _ = locate(folder.url)
     if isinstance(filesystem, LocalFileSystem):
-        return Disk(folder, name)
+        return Locked(folder, name, partial(_alone_on_disk, folder, name))
     if isinstance(filesystem, MemoryFileSystem):
-        return Memory(folder, name)
+        return Locked(folder, name, _alone_in_memory)
     if {"s3", "s3a"} & {filesystem.protocol, *filesystem.protocol}:
         return S3(filesystem, *filesystem.split_path(folder.path(name))[:2])
     raise NotSupportedError(f"{folder.url.partition('://')[0]}:// has no conditional put that headrace knows")
 
 
 @dataclass(frozen=True)
-class Disk:
-    """A file on a local disk, or one that is mounted as such."""
+class Locked:
+    """A file that is read and written by who is `alone` with it."""
 
     folder: Folder
     name: str
+    alone: Callable[[], AbstractContextManager[Any]]
 
     def read(self) -> Seen | None:
         with contextlib.suppress(FileNotFoundError):
@@ -82,37 +85,43 @@ class Disk:
         return None
 
     def swap(self, seen: Seen | None, data: bytes) -> Seen | None:
-        with self._alone():
+        with self.alone():
             if self.read() != seen:
                 return None
             self.folder.put(self.name, data)
         return Seen(data, "")
 
     def leave(self, seen: Seen) -> None:
-        with self._alone():
+        with self.alone():
             if self.read() == seen:
                 self.folder.delete(self.name)
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Nobody else is between reading and writing. The lock file is deleted by who holds it, so it may be gone."""
-        path = Path(self.folder.path(f"{self.name}.lock"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            file = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
-            try:
-                _lock(file, path)
-                if _is_at(file, path):
-                    break
-            except BaseException:
-                os.close(file)
-                raise
-            os.close(file)
+
+@contextlib.contextmanager
+def _alone_on_disk(folder: Folder, name: str) -> Iterator[None]:
+    """Nobody else is between reading and writing. The lock file is deleted by who holds it, so it may be gone."""
+    path = Path(folder.path(f"{name}.lock"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
         try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+            _lock(file, path)
+            if _is_at(file, path):
+                break
+        except BaseException:
             os.close(file)
+            raise
+        os.close(file)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(file)
+
+
+def _alone_in_memory() -> AbstractContextManager[Any]:
+    """A file in memory is this process's alone."""
+    return _MEMORY
 
 
 def _is_at(file: int, path: Path) -> bool:
@@ -130,31 +139,6 @@ def _lock(file: int, path: Path) -> None:
             path.unlink(missing_ok=True)
             raise NotSupportedError(f"the disk of {path.parent} has no locks: {error}") from error
         raise
-
-
-@dataclass(frozen=True)
-class Memory:
-    """A file of this process."""
-
-    folder: Folder
-    name: str
-
-    def read(self) -> Seen | None:
-        with contextlib.suppress(FileNotFoundError):
-            return Seen(self.folder.get(self.name), "")
-        return None
-
-    def swap(self, seen: Seen | None, data: bytes) -> Seen | None:
-        with _MEMORY:
-            if self.read() != seen:
-                return None
-            self.folder.put(self.name, data)
-        return Seen(data, "")
-
-    def leave(self, seen: Seen) -> None:
-        with _MEMORY:
-            if self.read() == seen:
-                self.folder.delete(self.name)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import os
 import resource
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class Meter:
     (a model server's client, a pool of threads), is shared evenly among the spans of that moment.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, total: Callable[[], float] = cpu_seconds) -> None:
+        self._total = total
         self._lock = threading.Lock()
         self._spans: list[Span] = []
         self._read = 0.0
@@ -59,7 +61,7 @@ class Meter:
         return span.seconds
 
     def _settle(self) -> None:
-        now = cpu_seconds()
+        now = self._total()
         rest, self._read = now - self._read, now
         for span in self._spans:
             if span.clock is not None:

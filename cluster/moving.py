@@ -11,7 +11,7 @@ import json
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from cluster.commit import Target
 from cluster.phases import SLACK, TEXT_BYTES, partitions_for
 from cluster.plan import PlannedStep
 from cluster.shards import InputFile, Shard
-from cluster.shuffle import Task
+from cluster.shuffle import Runner, Task, run_undone
 from cluster.spill import ROW, all_facts, read_partition, read_rows, write_partitions
 from cluster.storage import Folder, address, locate, open_input
 from schemas import columns as c
@@ -31,12 +31,6 @@ from stages.stage import Piece
 
 ARRANGED_ROWS_BYTES = 16 << 20  # Arrow bytes of a row group of what is arranged
 PLAN = "shuffle/plan.json"
-
-
-class Runner(Protocol):
-    """What carries tasks out."""
-
-    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -123,8 +117,7 @@ def arrange(planned: PlannedStep, target: Target, runner: Runner, shards: Sequen
         folder.put(PLAN, json.dumps(plan).encode())
 
     def do(tasks: Sequence[Task]) -> None:
-        there = {name for part in {task.name.rpartition("/")[0] for task in tasks} for name in folder.names(part)}
-        runner.run_tasks(planned, target, [task for task in tasks if task.name not in there])
+        run_undone(planned, target, runner, tasks)
 
     if not plan["measured"]:
         moves = [Move(shard, key, plan["ranges"]) for shard in own]

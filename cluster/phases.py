@@ -8,7 +8,7 @@ reads it. Once all verdicts are there, the spills are taken away.
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +19,7 @@ from cluster.components import Contract, Label, Link, Spread, edges_name
 from cluster.errors import RunError
 from cluster.plan import PlannedStep
 from cluster.shards import Shard, shard_name
-from cluster.shuffle import Reduce, Scatter, Task
+from cluster.shuffle import Reduce, Runner, Scatter, Task, run_undone
 from cluster.spill import all_facts
 from cluster.storage import Folder, open_input
 from schemas import columns as c
@@ -35,12 +35,6 @@ MAX_ROUNDS = 60  # of contraction; 2^60 nodes in a row would take as many
 SPILLS = {"links": "links", "partitions": "rows"}  # a number in the plan -> the folder of what has so many partitions
 SLACK = 1.25  # by how much a partition may be larger than was thought
 PARTS = (*SPILLS.values(), "labels")
-
-
-class Runner(Protocol):
-    """What carries tasks out."""
-
-    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None: ...
 
 
 def judged_other_rows(folder: Folder, shards: list[Shard]) -> bool:
@@ -69,8 +63,7 @@ def run_barrier(
         return _clean(folder)
 
     def do(tasks: Sequence[Task]) -> None:
-        there = {name for part in {task.name.rpartition("/")[0] for task in tasks} for name in folder.names(part)}
-        runner.run_tasks(planned, target, [task for task in tasks if task.name not in there])
+        run_undone(planned, target, runner, tasks)
 
     def spill(kind: str, tasks: Callable[[int], Sequence[Task]]) -> None:
         """All `tasks` into plan[kind] partitions; once more into more, where that was too few for what they wrote."""

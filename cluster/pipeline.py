@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from cluster.commit import Target
 from cluster.errors import RunError, ShardError
@@ -26,7 +26,7 @@ from cluster.shards import Shard
 from cluster.sizes import pool_sizes
 from cluster.stream import MAX_ATTEMPTS, MAX_DEATHS, WAIT_S, Assignment, Busy, after_death, after_error, first_line
 from cluster.work import RowNext
-from cluster.worker import Broken, Failed, ShardEnd, Sink, TableNote, Worker
+from cluster.worker import Broken, Failed, ShardEnd, Sink, Worker
 from schemas.manifest import Manifest
 from stages.stage import name_of
 
@@ -199,8 +199,7 @@ class Pipeline:
         busy, epoch = self.reading[reports]
         shard = busy.assignment.shard
         try:
-            note = ray.get(next(reports))
-            data = next(reports) if isinstance(note, TableNote) else None
+            data, note = next_pair(reports)
         except StopIteration:
             del self.reading[reports]
             self.readers.give(busy.worker)
@@ -251,8 +250,7 @@ class Pipeline:
     def _hear_worker(self, station: Station, reports: Any) -> None:
         busy, item = station.busy[reports]
         try:
-            note = ray.get(next(reports))
-            data = next(reports) if isinstance(note, TableNote) else None
+            data, note = next_pair(reports)
         except StopIteration:
             del station.busy[reports]
             station.pool.give(busy.worker)
@@ -260,17 +258,16 @@ class Pipeline:
                 item.assignment = after_error(busy, self.progress.retried)
                 station.queue.appendleft(item)
             return
-        except RayActorError as error:
+        except RayError as error:
             del station.busy[reports]
+            if not is_death(error):  # the table itself is gone, with the node that held it
+                station.pool.give(busy.worker)
+                self._lost(item.shard, item.epoch, f"a table was lost: {first_line(error)}")
+                return
             station.pool.lost(busy.worker)
             if self._current(item.shard, item.epoch):
                 item.assignment = after_table(busy, busy.cause(error), self.progress.retried)
                 station.queue.appendleft(item)
-            return
-        except RayError as error:  # the table itself is gone, with the node that held it
-            del station.busy[reports]
-            station.pool.give(busy.worker)
-            self._lost(item.shard, item.epoch, f"a table was lost: {first_line(error)}")
             return
         if isinstance(note, RowNext):
             busy.row = note.table, note.row
@@ -305,12 +302,11 @@ class Pipeline:
         name, epoch = self.writing.pop(ref)
         try:
             answer = ray.get(ref)
-        except RayActorError as error:
-            if self._current(name, epoch):
-                self._replace_sink(self.shards[name].sink, first_line(error))
-            return
         except RayError as error:
-            self._lost(name, epoch, f"a table was lost: {first_line(error)}")
+            if not is_death(error):
+                self._lost(name, epoch, f"a table was lost: {first_line(error)}")
+            elif self._current(name, epoch):
+                self._replace_sink(self.shards[name].sink, first_line(error))
             return
         if not self._current(name, epoch):
             return
@@ -343,6 +339,24 @@ class Pipeline:
 
     def _current(self, name: str, epoch: int) -> bool:
         return name in self.shards and self.shards[name].epoch == epoch
+
+
+def next_pair(reports: Any) -> tuple[Any, Any]:
+    """The next report `in_pairs` of a worker's call: a reference to its batch, and the note.
+
+    Raises `StopIteration` behind the last one, and what Ray says of a call that ended within a pair.
+    """
+    data = next(reports)
+    try:
+        return data, ray.get(next(reports))
+    except StopIteration:
+        ray.get(data)
+        raise
+
+
+def is_death(error: RayError) -> bool:
+    """Whether the actor that was called is dead. Of arguments that died with another, Ray raises both in one."""
+    return isinstance(error, RayActorError) and not isinstance(error, RayTaskError)
 
 
 def after_table(busy: Busy, how: str, tell: Callable[[Shard, str], None]) -> Assignment:

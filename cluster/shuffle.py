@@ -10,6 +10,7 @@ A `Linking` shuffle finds its key first, by the phases of components.py. No task
 memory. A task's one file is its commit.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -103,6 +104,18 @@ class Reduce:
             pq.write_table(
                 verdicts.select(schema.names).cast(schema), out, row_group_size=VERDICT_ROWS, compression="zstd"
             )
+
+
+class Runner(Protocol):
+    """What carries tasks out."""
+
+    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None: ...
+
+
+def run_undone(planned: PlannedStep, target: Target, runner: Runner, tasks: Sequence[Task]) -> None:
+    """Those of `tasks` whose file is not there yet: it is their commit."""
+    there = {name for part in {task.name.rpartition("/")[0] for task in tasks} for name in target.folder.names(part)}
+    runner.run_tasks(planned, target, [task for task in tasks if task.name not in there])
 
 
 def run_task(planned: PlannedStep, target: Target, task: Task) -> None:

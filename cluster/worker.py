@@ -48,7 +48,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class TableNote:
-    """A batch follows: what became of its rows so far, and how many bytes are still in the stream."""
+    """Of a batch: what became of its rows so far, and how many bytes are still in the stream."""
 
     report: TableDone
     bytes: int
@@ -115,7 +115,21 @@ class Worker:
             yield failed(error)
 
     def read(self, planned: PlannedStep, target: Target, shard: Shard, attempt: int, careful: Careful) -> Iterator[Any]:
-        """A shard up to the end of the first group. Yields notes; a TableNote is followed by its Batch."""
+        """A shard up to the end of the first group, reported `in_pairs`: each table, and the shard's end."""
+        yield from in_pairs(self._read(planned, target, shard, attempt, careful))
+
+    def transform(
+        self, planned: PlannedStep, group: int, batch: Batch, number: int, attempt: int, careful: Careful, again: bool
+    ) -> Iterator[Any]:
+        """A batch through a later group, reported `in_pairs`, the last batch being the result.
+
+        `again`: another worker may have had it before, and been answered.
+        """
+        yield from in_pairs(self._transform(planned, group, batch, number, attempt, careful, again))
+
+    def _read(
+        self, planned: PlannedStep, target: Target, shard: Shard, attempt: int, careful: Careful
+    ) -> Iterator[Report | TableNote | ShardEnd | Failed | Broken | tuple[TableNote, Batch]]:
         try:
             cpu = cpu_seconds()
             unreadable = []
@@ -126,21 +140,16 @@ class Worker:
                     yield item
                 else:
                     report, batch = item
-                    yield TableNote(report, batch.kept.nbytes)
-                    yield batch
+                    yield TableNote(report, batch.kept.nbytes), batch
             yield ShardEnd(tuple(unreadable), cpu_seconds() - cpu)
         except WorkerBrokenError as error:
             yield from _end(error)
         except Exception as error:
             yield failed(error)
 
-    def transform(
+    def _transform(
         self, planned: PlannedStep, group: int, batch: Batch, number: int, attempt: int, careful: Careful, again: bool
-    ) -> Iterator[Any]:
-        """A batch through a later group. Yields notes as `read` does, the last one's batch being the result.
-
-        `again`: another worker may have had it before, and been answered.
-        """
+    ) -> Iterator[Report | TableNote | Failed | Broken | tuple[TableNote, Batch]]:
         try:
             chain, ledger = self._open_group(planned, group)
             if ledger is not None:
@@ -150,8 +159,7 @@ class Worker:
                     yield part
                 else:
                     batch = batch.join(part)
-            yield TableNote(done(number, batch, 0.0), batch.kept.nbytes)
-            yield batch
+            yield TableNote(done(number, batch, 0.0), batch.kept.nbytes), batch
         except WorkerBrokenError as error:
             yield from _end(error)
         except Exception as error:
@@ -212,6 +220,17 @@ class Sink:
         writer = self._writers.pop(shard.name, None)
         if writer is not None:
             writer.abandon(InterruptedError("begun again"))
+
+
+def in_pairs(reports: Iterator[Any]) -> Iterator[Any]:
+    """Each report as two objects: its batch, None if it has none, and then the note that tells of it.
+
+    Who has the note knows that the batch has come: of a call that dies, Ray puts the error in the next object's place.
+    """
+    for report in reports:
+        note, batch = report if isinstance(report, tuple) else (report, None)
+        yield batch
+        yield note
 
 
 def _end(error: WorkerBrokenError) -> Iterator[Broken]:

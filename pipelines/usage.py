@@ -34,7 +34,9 @@ def usage_of(folder: Folder, manifest: Manifest, stages: set[str]) -> Usage:
             parquet = pq.ParquetFile(opened)
             if c.ANSWERS.name not in parquet.schema_arrow.names:
                 continue
-            for batch in parquet.iter_batches(columns=_leaves(parquet)):
+            parts = leaves(parquet, c.ANSWERS.name)  # what models wrote stays on disk
+            wanted = [part for part in parts if part.rpartition(".")[2] in ("stage", *Usage._fields)]
+            for batch in parquet.iter_batches(columns=wanted):
                 total = total.plus(_sum(batch.column(0), stages))
     return total
 
@@ -46,9 +48,7 @@ def _sum(answers: pa.ListArray, stages: set[str]) -> Usage:
     return Usage(*(pc.sum(entries.field(name)).as_py() or 0 for name in Usage._fields))
 
 
-def _leaves(parquet: pq.ParquetFile) -> list[str]:
-    """Parts of the column that are added up, as the file's writer called them: what models wrote stays on disk."""
+def leaves(parquet: pq.ParquetFile, column: str) -> list[str]:
+    """Paths of a nested column's parts, as the file's writer called them."""
     paths = [parquet.schema.column(i).path for i in range(len(parquet.schema))]
-    return [
-        p for p in paths if p.startswith(f"{c.ANSWERS.name}.") and p.rpartition(".")[2] in ("stage", *Usage._fields)
-    ]
+    return [path for path in paths if path.startswith(f"{column}.")]

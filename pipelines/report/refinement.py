@@ -21,6 +21,7 @@ from cluster.storage import Folder, open_input
 from pipelines.report.account import Account, StepLine
 from pipelines.report.difference import Part, difference
 from pipelines.report.sample import BATCH, MAX_FILES, MAX_ROWS, TEXT_FILES, TEXT_ROWS, list_files, texts_of, within
+from pipelines.usage import leaves
 from schemas import columns as c
 from schemas.manifest import Manifest
 from stages.stage import Piece, StageError, Unreadable
@@ -118,8 +119,8 @@ def _entries(folder: Folder, path: str, names: set[str]) -> pl.DataFrame:
     """What `answers` of a file says of the stages `names`, added up by `KEY`; a stage's last word on a row counts."""
     with folder.open(path) as file:
         parquet = pq.ParquetFile(file)
-        leaves = [leaf for leaf in _leaves(parquet) if not leaf.endswith(".output")]
-        table = parquet.read(columns=leaves) if leaves else pa.schema([c.ANSWERS]).empty_table()
+        parts = [part for part in _parts(parquet) if not part.endswith(".output")]
+        table = parquet.read(columns=parts) if parts else pa.schema([c.ANSWERS]).empty_table()
     frame = pl.from_arrow(table.select([c.ANSWERS.name]))
     assert isinstance(frame, pl.DataFrame)
     each = frame.with_row_index("row").explode(c.ANSWERS.name).drop_nulls(c.ANSWERS.name).unnest(c.ANSWERS.name)
@@ -134,12 +135,9 @@ def _summed(frames: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(frames).group_by(KEY).agg(pl.col(*SUMS, "rows").sum())
 
 
-def _leaves(parquet: pq.ParquetFile) -> list[str]:
-    """Paths of the parts of `answers`, as the file's writer called them; none where that is a column of the user's."""
-    if not _has(parquet, c.ANSWERS):
-        return []
-    paths = [parquet.schema.column(i).path for i in range(len(parquet.schema))]
-    return [path for path in paths if path.startswith(f"{c.ANSWERS.name}.")]
+def _parts(parquet: pq.ParquetFile) -> list[str]:
+    """Paths of the parts of `answers`; none where that is a column of the user's."""
+    return leaves(parquet, c.ANSWERS.name) if _has(parquet, c.ANSWERS) else []
 
 
 def _has(parquet: pq.ParquetFile, field: pa.Field) -> bool:
@@ -214,8 +212,8 @@ def _outputs(folder: Folder, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     for path in paths:
         with folder.open(path) as file:
             parquet = pq.ParquetFile(file)
-            leaves = [f for f in _leaves(parquet) if f.endswith((".stage", ".output"))]
-            for batch in parquet.iter_batches(BATCH, columns=leaves, use_threads=False) if leaves else ():
+            parts = [part for part in _parts(parquet) if part.endswith((".stage", ".output"))]
+            for batch in parquet.iter_batches(BATCH, columns=parts, use_threads=False) if parts else ():
                 if left <= 0:
                     return
                 left -= batch.num_rows

@@ -15,9 +15,9 @@ class Chunk(NamedTuple):
     tokens: int
 
 
-def numbered(text: str, max_digits: int = 3) -> list[str]:
-    """The lines of `text`, each behind its number, counted from 0 over the whole text: `[000]line`."""
-    return [f"[{number:0{max_digits}d}]{line}" for number, line in enumerate(text.split("\n"))]
+def numbered(text: str, max_digits: int = 3, first: int = 0) -> list[str]:
+    """The lines of `text`, each behind its number, counted from `first` over the whole text: `[000]line`."""
+    return [f"[{number:0{max_digits}d}]{line}" for number, line in enumerate(text.split("\n"), first)]
 
 
 def fill(lines: Sequence[str], costs: Sequence[int], chunk_tokens: int = 1500) -> list[Chunk]:

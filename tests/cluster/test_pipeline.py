@@ -1,16 +1,22 @@
 """The driver of steps over several kinds of workers: its queues are bounded in bytes, its pools share the cluster."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
+from ray.exceptions import RayActorError, RayTaskError
 
 from cluster import pipeline
 from cluster.errors import ConfigError
-from cluster.pipeline import Pipeline
+from cluster.pipeline import STREAM, Pipeline, is_death, next_pair
 from cluster.plan import PlannedStep, make_plan
 from cluster.recipe import Recipe, Step
 from cluster.shards import list_inputs
 from cluster.sizes import pool_sizes
+from cluster.worker import in_pairs
 from tests.cluster.test_conformance import go, texts
 from tests.fakes import OnGpu, ReadLines, Upper
 
@@ -54,3 +60,51 @@ def test_too_few_cpus_for_one_worker_of_each_kind_is_refused(tmp_path: Path, mon
         ConfigError, match=r"needs one worker of each of its 3 kinds at once, 3 CPUs; the cluster has 2"
     ):
         pool_sizes(step, workers=None)
+
+
+class Speaker:
+    """Says what it is told to, in pairs; its process ends where it is told to."""
+
+    def say(self, reports: list[Any], last: bool = False) -> Iterator[Any]:
+        yield from in_pairs(iter(reports))
+        if last:
+            yield "a batch without a note"
+            os._exit(1)
+
+    def take(self, batch: Any) -> Iterator[Any]:
+        yield from in_pairs(iter([("taken", batch)]))
+
+    def make(self) -> str:
+        return "a batch"
+
+
+def speaker() -> Any:
+    return ray.remote(Speaker).options(num_cpus=0).remote()
+
+
+def test_report_is_a_batch_and_then_its_note() -> None:
+    reports = speaker().say.options(**STREAM).remote(["a note", ("another", "its batch")])
+    assert next_pair(reports)[1] == "a note"
+    data, note = next_pair(reports)
+    assert (note, ray.get(data)) == ("another", "its batch")
+    with pytest.raises(StopIteration):
+        next_pair(reports)
+
+
+def test_worker_that_dies_between_a_batch_and_its_note_is_dead_and_its_batch_is_not_passed_on() -> None:
+    reports = speaker().say.options(**STREAM).remote([("a note", "its batch")], last=True)
+    assert next_pair(reports)[1] == "a note"
+    with pytest.raises(RayActorError) as caught:
+        next_pair(reports)
+    assert is_death(caught.value)
+
+
+def test_worker_that_is_given_what_died_with_another_is_not_dead_itself() -> None:
+    """An object whose maker died before it was made: Ray raises both errors in one."""
+    dead, alive = speaker(), speaker()
+    ray.kill(dead)
+    with pytest.raises(RayTaskError) as caught:
+        next_pair(alive.take.options(**STREAM).remote(dead.make.remote()))
+    assert isinstance(caught.value, RayActorError)
+    assert not is_death(caught.value)
+    assert next_pair(alive.take.options(**STREAM).remote(speaker().make.remote()))[1] == "taken"

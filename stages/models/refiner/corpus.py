@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from stages.models.refiner.tokenizer import AFTER, FIRST, KEEP, LINE, NEXT, REMOVE
 from stages.refine import noise
 from stages.refine.labels import Document
+from stages.refine.lines import numbered
+from stages.refine.prompt_format import chunk_prompt
 
 NUMBERS = 1000
 GENERATED = "generated"
@@ -61,13 +63,9 @@ class Example(NamedTuple):
     targets: list[int]
 
 
-def numbered(first: int, lines: Sequence[str]) -> list[str]:
-    return [f"[{first + i:03d}]{line}" for i, line in enumerate(lines)]
-
-
 def prompt(first: int, lines: Sequence[str]) -> str:
-    """ProX's prompt for a chunk, without a wrapper (`prompt_format` plain)."""
-    return "\n".join(["[doc]", *numbered(first, lines), "[/doc]"])
+    """The prompt that the stage makes of these lines, without a wrapper."""
+    return chunk_prompt("\n".join(numbered("\n".join(lines), first=first)), "plain")
 
 
 def program(first: int, lines: Sequence[str], keep: Sequence[bool]) -> str:
