@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 VLLM   := .venv-vllm
 
-.PHONY: help install demo test vllm test-vllm check format bench clean faults
+.PHONY: help install demo test vllm test-vllm check format bench clean faults s3 audit
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -40,7 +40,20 @@ test-vllm: vllm  ## the tests of engine vllm: and of vLLM's server, in .venv-vll
 		tests/stages/models/on_vllm
 
 faults: install  ## the long form of the fault suite, twenty minutes and more
-	HEADRACE_FAULTS=1 HEADRACE_KILLS=10 $(BIN)/python -m pytest tests/faults tests/infra tests/cluster/test_barrier_crash.py
+	HEADRACE_FAULTS=1 HEADRACE_KILLS=10 $(BIN)/python -m pytest tests/faults tests/infra tests/cluster/test_barrier_crash.py \
+		tests/pipelines/test_served.py tests/security
+
+s3: install      ## commit, resume and lease against Ceph's gateway (Debian: radosgw ceph-mon ceph-osd ceph-common)
+	where=$$(mktemp -d)/ceph; set=$$(sh tests/s3/radosgw.sh start $$where) && eval "$$set" && \
+	$(BIN)/python -m pytest tests/cluster/test_s3.py tests/cluster/test_lease.py -k s3; \
+	rc=$$?; sh tests/s3/radosgw.sh stop $$where; exit $$rc
+
+audit: install   ## pins, licences, and known vulnerabilities (which needs the network)
+	$(BIN)/python -m pip check
+	$(BIN)/python -m pytest -q tests/security/test_dependencies.py
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 check: install   ## what CI checks: lint, format, types, tests
 	$(BIN)/ruff check .
@@ -53,7 +66,7 @@ format: install  ## rewrite to the house's format
 	$(BIN)/ruff format .
 
 bench: install   ## every benchmark, one JSON line each
-	@for b in engine web linearity agreement memory minhash language extraction screen dedup substring decontaminate model_server synthetic_cpt; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	@for b in engine web linearity agreement memory minhash language extraction screen dedup substring decontaminate model_server synthetic_cpt simulate resume; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 clean:           ## forget what was built here
-	rm -rf $(VENV) .venv-vllm demo build *.egg-info
+	rm -rf $(VENV) .venv-vllm .venv-audit demo build *.egg-info

@@ -17,7 +17,11 @@ and an order of its own; intervals are over seeds with one base. Weights are ave
 checkpoint of a run counts as a measurement; `law` is stages/synthesize/scaling.py's on those of `entigraph`, x in
 million tokens of its texts.
 
-    python benchmarks/synthetic_cpt.py [--scale cpu|gpu] [--seeds 3] [--kept FOLDER] [--documents N --tokens N ...]
+    python benchmarks/synthetic_cpt.py [--scale cpu|gpu|smoke] [--seeds 3] [--kept FOLDER] [--tokens N ...]
+
+One command from nothing: it makes the world, trains the base (or takes it from --kept), runs every arm of every seed
+and writes the result. `smoke` goes through all of it in seconds, with a model too small to learn anything, and writes
+no result. How long it takes: benchmarks/README.md.
 """
 
 import argparse
@@ -68,8 +72,10 @@ class Size:
     checkpoints: int = 12
 
 
+LEAST_CHECKPOINTS = 8  # two exponentials have five unknowns, and half of the points are to foretell the rest
 SIZES = {
     "cpu": Size(48, 24, 6, 420_000, 240_000, 0.5, Shape(128, 3, 256, 128), 4, 3e-3, 1e-3),
+    "smoke": Size(6, 4, 2, 6_000, 4_000, 0.5, Shape(32, 1, 32, 64), 4, 3e-3, 1e-3, LEAST_CHECKPOINTS),
     "gpu": Size(1000, 500, 8, 40_000_000, 10_000_000, 0.5, Shape(512, 8, 1536, 256), 32, 1e-3, 5e-4),
 }
 Passes = Iterator[list[str]]
@@ -155,7 +161,7 @@ def made_base(size: Size, known: Documents, words: Words, device: str, kept: Pat
     model = fresh(words, size.shape, 0, device)
     file = kept / "base.pt" if kept else None
     if file and file.exists():
-        state, looks = torch.load(file)
+        state, looks = torch.load(file, weights_only=True)
         model.load_state_dict(state)
         return model, looks
     blocks = stream(ARMS[:3], known, known, words, size, 0, size.base_tokens)
@@ -282,7 +288,7 @@ def main() -> None:
     """Measure and record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=sorted(SIZES), default="cpu")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, help="3 unless it is given; 2 of a smoke run")
     parser.add_argument("--first", type=int, default=1, help="the first seed; each has a group of articles")
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--kept", type=Path, help="a folder for base and runs: the same command goes on from there")
@@ -292,9 +298,13 @@ def main() -> None:
             if field.name != "shape":
                 parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type)
     arguments = parser.parse_args()
+    smoke = arguments.scale == "smoke"
+    arguments.seeds = arguments.seeds or (2 if smoke else 3)
     size = asked_size(arguments)
     if arguments.first + arguments.seeds - 1 > size.groups:
         parser.error(f"there are {size.groups} groups of new articles, one a seed: ask for more --groups")
+    if size.checkpoints < LEAST_CHECKPOINTS:
+        parser.error(f"--checkpoints should be at least {LEAST_CHECKPOINTS}, or no law can be fitted to them")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(1)
     world = make_world(size.known + size.groups * size.documents, seed=1)
@@ -323,7 +333,7 @@ def main() -> None:
         "corpus": corpus(world[size.known : size.known + size.documents], words),
         "base": {"own_articles": base_looks[-1], "new_articles": [run["before"]["all"] for run in runs]},
     }
-    if arguments.dry:
+    if arguments.dry or smoke:
         print(about, found)
     else:
         record("synthetic_cpt", {**about, **found})

@@ -5,6 +5,7 @@ raises again, the table is bisected until the rows that cannot be processed are 
 stage, the error and the traceback; the rest goes on as if they had not been there.
 """
 
+import re
 import threading
 import time
 import traceback
@@ -19,8 +20,9 @@ from cluster.metrics import METER
 from cluster.remember import Ask, Remembering
 from schemas import columns as c
 from schemas.manifest import Counts, StageCost
-from stages.stage import Stage, StageError, Transform, WorkerBrokenError, name_of
+from stages.stage import Stage, StageError, Transform, WorkerBrokenError, execution_of, name_of, settings_of
 
+LEAST_VALUE = 4  # characters of a setting's value that are no chance in a message
 VERDICT = (c.DROP_REASON.name, c.DROP_STAGE.name, c.ERROR.name)
 
 
@@ -64,7 +66,7 @@ class Chain:
                 else:
                     self.opened.append((stage, stage.open()))
             except Exception as error:
-                error.add_note(f"while opening {stage!r}")
+                error.add_note(f"while opening {_named(stage, str(error))}")
                 raise
 
     @property
@@ -152,6 +154,21 @@ def add_costs(first: dict[str, StageCost], second: dict[str, StageCost]) -> dict
 def killed_row(row: pa.Table, stage: str, error: str, attempt: int) -> pa.Table:
     """A dead row whose failure took the whole worker with it, so that there is no traceback."""
     return _with_failure(_without_verdict(row), stage, pa.repeat(pa.scalar(error, c.TEXT), row.num_rows), "", attempt)
+
+
+def _named(stage: Stage, message: str) -> str:
+    """A stage by its name, with those of its settings that the message speaks of: it may have thirty."""
+    settings = (settings_of(stage) | execution_of(stage)).items()
+    spoken = [f"{name}={value!r}" for name, value in settings if value is not None and _is_in(message, name, value)]
+    return f"{name_of(stage)}({', '.join(spoken)})"
+
+
+def _is_in(message: str, name: str, value: object) -> bool:
+    """Whether a message names a setting, has its value, or the address in it (of an engine)."""
+    if re.search(rf"\b{re.escape(name)}\b", message):
+        return True
+    texts = [value, re.split(r"[?#]", value.partition(":")[2])[0]] if isinstance(value, str) else []
+    return any(len(text) >= LEAST_VALUE and text in message for text in texts)
 
 
 def _run(

@@ -10,7 +10,7 @@ A shard that is written again after a crash overwrites the same names, and takes
 
 import contextlib
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 
 from cluster.chain import Batch, add_costs
 from cluster.errors import AccountError
-from cluster.layout import check_version
 from cluster.lease import guarded
+from cluster.packs import each_manifest, listed, manifest_of
 from cluster.storage import Folder
 from schemas import document
 from schemas.check import conform
-from schemas.manifest import MAX_LISTED, VERSION, Counts, File, Manifest, ManifestError, StageCost, from_json
+from schemas.manifest import MAX_LISTED, Counts, File, Manifest, StageCost
 from stages.stage import Unreadable
 
 ROW_GROUP_BYTES = 32 << 20  # Arrow bytes gathered before a row group is written
@@ -168,30 +168,22 @@ class ShardWriter:
 
 def read_manifests(folder: Folder) -> dict[str, Manifest]:
     """The manifests of a step by shard name: what is committed. O(shards), many at once."""
-    names = folder.names("manifests", ".json")
-    return {m.shard: m for name, data in folder.get_many(names).items() for m in [_manifest(folder, name, data)]}
+    return dict(sorted(each_manifest(folder, listed(folder))))
 
 
-def _manifest(folder: Folder, name: str, data: bytes) -> Manifest:
-    where = f"{folder.url}/{name}"
-    try:
-        return from_json(data, where)
-    except ManifestError:
-        check_version(data, where, VERSION)  # if it is that, it says what to do
-        raise
-
-
-def tidy(folder: Folder) -> None:
+def tidy(folder: Folder, known: Iterable[str] = ()) -> None:
     """Remove files that no manifest stands for, once all shards are committed: a killed replay may leave them.
 
-    Then a reader that knows nothing of manifests sees what one that does sees. Two listings; only replays are read.
+    Then a reader that knows nothing of manifests sees what one that does sees. A few listings; only replays are read.
+    What is not listed is taken for not committed, so the `known` shards have to be listed first.
     """
+    folder.await_listed(f"manifests/{shard}.json" for shard in known)
     committed = folder.names("manifests", ".json")
     shards = {_shard_of(name) for name in committed}
     for part in PARTS:
         folder.delete(*(name for name in folder.names(part, ".parquet") if _shard_of(name) not in shards))
     replays = folder.get_many([name for name in committed if "-replay-" in name])
-    replayed = {_manifest(folder, name, data).source.get("replays") for name, data in replays.items()}
+    replayed = {manifest_of(folder, name, data).source.get("replays") for name, data in replays.items()}
     folder.delete(*(f"dead/{shard}.parquet" for shard in replayed if shard))
 
 

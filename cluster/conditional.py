@@ -1,7 +1,8 @@
 """A small file that is changed only if it is what one has last seen: what two writers need to be told apart.
 
-On S3 and its likes that is a conditional put (`If-None-Match: *` for a first one, `If-Match` for a change), on a local
-disk a lock that the kernel lets go of when its holder dies, in memory a lock. Everywhere else there is no such thing.
+On S3 and its likes, and on Azure, that is a conditional put (`If-None-Match: *` for a first one, `If-Match` for a
+change), on a local disk a lock that the kernel lets go of when its holder dies, in memory a lock. Everywhere else there
+is no such thing.
 """
 
 import contextlib
@@ -13,13 +14,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from fsspec.asyn import sync
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from cluster.patience import patiently
 from cluster.storage import Folder, locate
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # a disk that cannot lock a file
@@ -68,6 +71,8 @@ def slot(folder: Folder, name: str) -> Slot:
         return Locked(folder, name, _alone_in_memory)
     if {"s3", "s3a"} & {filesystem.protocol, *filesystem.protocol}:
         return S3(filesystem, *filesystem.split_path(folder.path(name))[:2])
+    if {"az", "abfs", "abfss"} & {filesystem.protocol, *filesystem.protocol}:
+        return Azure(filesystem, *filesystem.split_path(folder.path(name))[:2])
     raise NotSupportedError(f"{folder.url.partition('://')[0]}:// has no conditional put that headrace knows")
 
 
@@ -156,10 +161,9 @@ class S3:
                 return Seen(await body.read(), out["ETag"])
 
         try:
-            found: Seen = sync(self.filesystem.loop, get)
+            return patiently(lambda: cast(Seen, sync(self.filesystem.loop, get)))
         except FileNotFoundError:
             return None
-        return found
 
     def swap(self, seen: Seen | None, data: bytes) -> Seen | None:
         condition = {"IfNoneMatch": "*"} if seen is None else {"IfMatch": seen.tag}
@@ -175,7 +179,9 @@ class S3:
                 now = self.read()
                 if now is not None and now.data == data:
                     return now  # sent again, as its first answer was lost, a put is refused for its own sake
-                if code not in BUSY or now != seen:
+                if code in REFUSED and seen is not None and now == seen and condition["IfMatch"] == seen.tag:
+                    condition = {"IfMatch": seen.tag.strip('"')}  # Ceph compares it with its own, which has no quotes
+                elif code not in BUSY or now != seen:
                     return None
             else:
                 return Seen(data, out["ETag"])
@@ -183,6 +189,55 @@ class S3:
 
     def leave(self, seen: Seen) -> None:
         self.swap(seen, b"")
+
+
+@dataclass(frozen=True)
+class Azure:
+    """A blob, by its ETag. What is left is empty, as with S3."""
+
+    filesystem: Any
+    container: str
+    key: str
+
+    def read(self) -> Seen | None:
+        async def get() -> Seen:
+            stream = await self._blob().download_blob()
+            return Seen(await stream.readall(), stream.properties.etag)
+
+        try:
+            return patiently(lambda: cast(Seen, sync(self.filesystem.loop, get)))
+        except Exception as error:
+            if _status(error) == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    def swap(self, seen: Seen | None, data: bytes) -> Seen | None:
+        condition: dict[str, Any] = {"overwrite": False}
+        if seen is not None:
+            from azure.core import MatchConditions  # type: ignore[import-not-found]  # noqa: PLC0415 - with adlfs
+
+            condition = {"overwrite": True, "etag": seen.tag, "match_condition": MatchConditions.IfNotModified}
+
+        async def put() -> Seen:
+            return Seen(data, (await self._blob().upload_blob(data, **condition))["etag"])
+
+        try:
+            return cast(Seen, sync(self.filesystem.loop, put))
+        except Exception as error:
+            if _status(error) not in (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_FOUND):
+                raise
+        now = self.read()
+        return now if now is not None and now.data == data else None  # as with S3: it may be our own that is there
+
+    def leave(self, seen: Seen) -> None:
+        self.swap(seen, b"")
+
+    def _blob(self) -> Any:
+        return self.filesystem.service_client.get_blob_client(self.container, self.key)
+
+
+def _status(error: Exception) -> int | None:
+    return getattr(error, "status_code", None)
 
 
 def _code(error: OSError) -> str:

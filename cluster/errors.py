@@ -7,6 +7,7 @@
         +-- AccountError     rows went in and came out nowhere, or a stage broke its contract
         +-- ShardError       a shard failed as often as it may
         +-- LeaseLostError   another run has taken the output over
+        +-- StoreError       a disk or a store cannot be written or read, and waiting has not helped or cannot
 
 The first line of a message says what happened and where; further lines are detail.
 """
@@ -40,12 +41,16 @@ class ShardError(RunError):
     """A shard failed as often as it may."""
 
 
+class StoreError(RunError):
+    """A disk or a store failed; the message names what was asked of which file, and the way on."""
+
+
 class LeaseLostError(RunError):
     """The run was taken for dead: another one writes to its output, and this one must not any more."""
 
 
 def is_transient(error: BaseException) -> bool:
-    """True for what may be gone on the next try: the network, a busy store, a full disk. All else is permanent."""
+    """True for what may be gone on the next try: the network, a busy store. All else is permanent."""
     permanent = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
     if isinstance(error, permanent):
         return False

@@ -68,9 +68,12 @@ def entrypoint(options: dict[str, Any]) -> list[str]:
     if options["workers"] is not None:
         command += ["--workers", str(options["workers"])]
     command += ["--max-dead", str(options["max_dead"]), "--memory", str(options["memory"])]
+    command += ["--stuck-after", str(options["stuck_after"])] if options.get("stuck_after") is not None else []
     command += [flag for flag, on in (("--fresh", options["fresh"]), ("--json", options["json"])) if on]
     command += [word for step in options.get("redo", ()) for word in ("--redo", step)]
     command += ["--ledger", options["ledger"]] if options.get("ledger") else []
+    command += ["--log-format", options["log_format"]] if options.get("log_format", "text") != "text" else []
+    command += ["--otel"] if options.get("otel") else []
     return command if options["removed_text"] else [*command, "--no-removed-text"]
 
 
@@ -81,8 +84,8 @@ def stage_code(folder: Path, recipe: str) -> str:
     """
     root = Path(__file__).resolve().parents[1]
     for package in SHIPPED:
-        shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    if not Path(recipe).is_file():
+        shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    if not recipe.endswith((".yaml", ".yml")) or not Path(recipe).is_file():  # a file may be called `web`
         return recipe
     shutil.copy(recipe, folder / Path(recipe).name)
     return Path(recipe).name

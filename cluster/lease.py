@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from cluster.conditional import S3, NotSupportedError, Seen, Slot, slot
+from cluster.conditional import S3, Azure, NotSupportedError, Seen, Slot, slot
 from cluster.errors import ConfigError, LeaseLostError
 from cluster.storage import Folder
 
@@ -163,7 +163,7 @@ def who(record: dict[str, Any]) -> str:
 
 def _tested(place: Slot, mine: Seen, folder: Folder, tell: Callable[[str], None]) -> Seen:
     """A store may take a condition and pay no heed to it: then a second first put is taken too."""
-    if isinstance(place, S3) and (again := place.swap(None, mine.data + b"\n")) is not None:
+    if isinstance(place, S3 | Azure) and (again := place.swap(None, mine.data + b"\n")) is not None:
         tell(f"output {folder.url}: two runs at once are not kept apart here: the store pays no heed to If-None-Match")
         return again
     return mine

@@ -2,8 +2,11 @@
 
 What is added is on storage within half a second or so, in a piece with what came with it; `flush` writes the answers
 of a batch into one object and then deletes their pieces. So no answer is lost at any moment, and what stays are as
-many objects as there were batches. A process that is killed loses what it had in hand: at most `UNWRITTEN` answers,
-because `add` waits while so many are not on storage, and what it had asked and not heard of.
+many objects as there were batches. Until it is on storage an answer is in a journal on this machine's disk
+(ledger_journal.py), from where others take it who open the ledger here, or refresh it. So a process that is killed
+loses what it had asked and not heard of, and nothing else. A machine that is lost takes with it what was in hand there:
+at most `UNWRITTEN` answers of each process, because `add` waits while so many are not on storage, and those that
+engines had heard and not handed on.
 
 Keys of what other processes wrote are read when the ledger is opened and again when a shard or a table is begun, if a
 minute has gone by or it is a further attempt. Answers are read when they are asked for.
@@ -16,9 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from fsspec.implementations.memory import MemoryFileSystem
+
 from cluster.errors import RunError
 from cluster.ledger_index import Index, Numbers, heads_of
+from cluster.ledger_journal import Journal
 from cluster.ledger_store import Store
+from cluster.storage import address, locate
 from stages.stage import Stage, Transform
 
 FOLDER = "ledger"  # of an output, unless another place is named
@@ -74,6 +81,9 @@ class Ledger:
 
     def __init__(self, url: str, step: str) -> None:
         self.store = Store(url, step)
+        filesystem, path = locate(url)
+        # A store in memory dies with the process: there is nothing that a journal could be for.
+        self._journal = None if isinstance(filesystem, MemoryFileSystem) else Journal(address(filesystem, path))
         self._change = threading.Condition()
         self._refreshing = threading.Lock()
         self._index = Index()
@@ -124,8 +134,14 @@ class Ledger:
                 break
         return found
 
+    def note(self, key: bytes, value: bytes) -> None:
+        """An answer that `add` will have in a moment. It is safe when this returns, and this waits for nothing."""
+        if self._journal is not None:
+            self._journal.append(key, value)
+
     def add(self, key: bytes, value: bytes) -> None:
         """Keep an answer. Waits while too many are not on storage."""
+        self.note(key, value)
         with self._change:
             if self._writer is None:
                 self._writer = threading.Thread(target=self._write_pieces, name="ledger", daemon=True)
@@ -160,14 +176,17 @@ class Ledger:
             self._sealing.remove(batch)
             self._in_hand -= len(batch.unwritten)
             self._change.notify_all()
+        self._settle(batch.unwritten)
         self.store.delete(batch.pieces)
 
     def refresh(self, force: bool = False) -> None:
-        """Read the keys of objects that others have written since."""
+        """Read the keys of objects that others have written since, and take over what was in dead ones' hands."""
         with self._refreshing:
             begun = time.monotonic()
             if not force and begun - self._refreshed < self._refresh_every:
                 return
+            if self._journal is not None:
+                self._journal.take_over(lambda entries: self.store.write(entries, piece=True))
             # Pieces first: one that is gone when it is read is in an object that the later listing has.
             pieces = self._unknown(self.store.names(piece=True))
             keys = self.store.keys(pieces)
@@ -187,6 +206,12 @@ class Ledger:
             self._change.notify_all()
         if self._writer is not None:
             self._writer.join()
+        if self._journal is not None:
+            self._journal.close()
+
+    def _settle(self, entries: dict[bytes, bytes]) -> None:
+        if self._journal is not None:
+            self._journal.settle(entries)
 
     def _unknown(self, names: list[str]) -> list[str]:
         with self._change:
@@ -241,6 +266,7 @@ class Ledger:
                     batch.writing = False
                     self._in_hand -= len(entries)
                     self._change.notify_all()
+                self._settle(entries)
                 self.store.delete(joined)
             except BaseException as error:
                 batch.writing = False

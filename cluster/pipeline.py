@@ -10,76 +10,32 @@ readers, sinks and objects cost the shard, which is begun again under a new epoc
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
+from cluster.balance import Balance
 from cluster.commit import Target
 from cluster.errors import RunError, ShardError
+from cluster.events import PoolSeen
 from cluster.ledger import asks
 from cluster.plan import PlannedStep
-from cluster.pool import Pool, spawn
+from cluster.pool import Draining, Pool, ready_of, spawn
 from cluster.progress import Progress
 from cluster.shards import Shard
 from cluster.sizes import pool_sizes
-from cluster.stream import MAX_ATTEMPTS, MAX_DEATHS, WAIT_S, Assignment, Busy, after_death, after_error, first_line
+from cluster.stations import QUEUE_BYTES, Item, OpenShard, Station
+from cluster.stream import MAX_ATTEMPTS, MAX_DEATHS, Assignment, Busy, after_death, after_error, first_line
 from cluster.work import RowNext
 from cluster.worker import Broken, Failed, ShardEnd, Sink, Worker
 from schemas.manifest import Manifest
 from stages.stage import name_of
 
-QUEUE_BYTES = 256 << 20  # text waiting before a pool; a table more may be on its way
+SHARDS = 1 << 10  # of a sink at a time: no bound, but pools have one
 AHEAD = 1  # calls per worker beyond those it is at, so that the next table is there when one is done
 STREAM = {"num_returns": "streaming", "_generator_backpressure_num_objects": 1}
-
-
-@dataclass
-class OpenShard:
-    """A shard between its reader and its commit."""
-
-    assignment: Assignment
-    sink: Any
-    begun: float
-    epoch: int
-    ready: dict[int, Any] = field(default_factory=dict)  # batches that wait for an earlier one
-    written: int = 0
-    tables: int = 0
-    end: ShardEnd | None = None
-
-
-@dataclass
-class Item:
-    """A table on its way to a group: where it belongs, its data, and what earlier attempts have taught."""
-
-    shard: str
-    epoch: int
-    number: int
-    data: Any
-    bytes: int
-    assignment: Assignment  # attempts at this table; its `careful` and `suspect` are this table's
-
-    @property
-    def alone(self) -> bool:
-        """A worker has died at it: the next one is to have nothing else, so that it is known what it dies of."""
-        return self.assignment.deaths > 0 or self.assignment.careful.table is not None
-
-
-@dataclass
-class Station:
-    """A pool behind a queue."""
-
-    group: int
-    pool: Pool
-    keep: bool = False  # its workers hold models: they stay until the step ends
-    queue: deque[Item] = field(default_factory=deque)
-    busy: dict[Any, tuple[Busy, Item]] = field(default_factory=dict)
-    stillborn: int = 0  # workers in a row that died before they could work
-
-    @property
-    def full(self) -> bool:
-        return sum(item.bytes for item in self.queue) >= QUEUE_BYTES
 
 
 def run_pipeline(
@@ -99,14 +55,22 @@ class Pipeline:
     def __init__(self, planned: PlannedStep, target: Target, progress: Progress, workers: int | None) -> None:
         self.planned, self.target, self.progress = planned, target, progress
         sizes = pool_sizes(planned, workers)
-        self.readers = Pool(lambda: self._spawn(0), sizes[0])
+        self.readers = Pool(lambda: self._spawn(0), sizes[0], ready=lambda worker: worker.ready.remote(planned))
         self.stations = [self._station(g, size) for g, size in enumerate(sizes) if g > 0]
-        self.sinks = [ray.remote(Sink).options(num_cpus=0).remote() for _ in range(max(1, sizes[0] // 4))]
+        sinks = max(1, sizes[0] // 4)
+        self.sinks = Pool(
+            ray.remote(Sink).options(num_cpus=0).remote, sinks, sinks, SHARDS, lambda sink: sink.ready.remote()
+        )
+        self._draining = Draining()
+        self.balance = Balance(
+            planned, {0: self.readers, **{station.group: station.pool for station in self.stations}}, workers
+        )
         self.todo: deque[Assignment] = deque()
         self.reading: dict[Any, tuple[Busy, int]] = {}  # reports -> (reader, epoch of its shard)
         self.shards: dict[str, OpenShard] = {}
         self.writing: dict[Any, tuple[str, int]] = {}  # acknowledgement of a sink -> (shard, epoch)
         self.epoch = 0
+        progress.watch(self._seen)
 
     def run(self, shards: list[Shard]) -> None:
         """Until every shard is committed."""
@@ -115,6 +79,9 @@ class Pipeline:
         for station in sorted(self.stations, key=lambda s: -self.planned.groups[s.group].resources.gpus):
             station.pool.resize(min(len(shards), station.pool.maximum) * station.pool.in_flight if station.keep else 1)
         while self.todo or self.shards:
+            self._draining.tell(self.readers, self.sinks, *(station.pool for station in self.stations))
+            self.sinks.resize(0)
+            self.balance.look()
             self._start_readers()
             for station in self.stations:
                 self._dispatch(station)
@@ -125,8 +92,12 @@ class Pipeline:
         self.readers.close()
         for station in self.stations:
             station.pool.close()
-        for sink in self.sinks:
-            ray.kill(sink)
+        self.sinks.close()
+
+    def _seen(self) -> tuple[PoolSeen, ...]:
+        gpus = [group.resources.gpus for group in self.planned.groups]
+        stations = (s.pool.seen(str(s.group), gpus[s.group], (s.queue.bytes, QUEUE_BYTES)) for s in self.stations)
+        return self.readers.seen("0", gpus[0]), *stations
 
     def _spawn(self, group: int) -> Any:
         resources = self.planned.groups[group].resources
@@ -145,11 +116,13 @@ class Pipeline:
 
     def _start_readers(self) -> None:
         self.readers.resize(len(self.todo) + len(self.reading))
-        while self.todo and not self.stations[0].full and (reader := self.readers.take()) is not None:
+        while self.todo and not full(self.stations[0]) and (sink := self.sinks.take()) is not None:
+            if (reader := self.readers.take()) is None:
+                self.sinks.give(sink)
+                return
             assignment = self.todo.popleft()
             shard = assignment.shard
             self.epoch += 1
-            sink = min(self.sinks, key=lambda s: sum(open_.sink == s for open_ in self.shards.values()))
             self.shards[shard.name] = OpenShard(assignment, sink, time.perf_counter(), self.epoch)
             self.progress.started(shard)
             reports = reader.read.options(**STREAM).remote(
@@ -160,7 +133,7 @@ class Pipeline:
     def _dispatch(self, station: Station) -> None:
         station.pool.resize(len(station.queue) + len(station.busy), shrink=not station.keep)
         later = self.stations[station.group] if station.group < len(self.stations) else None
-        while station.queue and not (later and later.full):
+        while station.queue and not (later and full(later)):
             # A table that waits for a worker of its own holds up those behind it, or none would ever be free for it.
             if (worker := station.pool.take(station.queue[0].alone)) is None:
                 return
@@ -176,24 +149,24 @@ class Pipeline:
             station.busy[reports] = Busy(worker, assignment, table=item.number), item
 
     def _wait(self) -> None:
-        readers = [] if self.stations[0].full else list(self.reading)
-        calls = {reports: station for station in self.stations for reports in station.busy}
-        starting = {ref: station for station in self.stations for ref in station.pool.starting}
-        waiting = [*readers, *calls, *self.writing, *starting]
-        ready = ray.wait(waiting, num_returns=len(waiting), timeout=0.0, fetch_local=False)[0] if waiting else []
-        if not ready:
-            if not waiting:
-                raise RunError(f"step {self.planned.name}: nothing is in work and {len(self.shards)} shards are open")
-            ready = ray.wait(waiting, timeout=WAIT_S, fetch_local=False)[0]
-        for ref in ready:
+        waiting = [] if full(self.stations[0]) else list(self.reading)
+        for station in self.stations:
+            waiting += station.busy
+        pools = {0: self.readers, -1: self.sinks, **{station.group: station.pool for station in self.stations}}
+        waiting += self.writing
+        for pool in pools.values():
+            waiting += pool.starting
+        if not waiting:
+            raise RunError(f"step {self.planned.name}: nothing is in work and {len(self.shards)} shards are open")
+        for ref in ready_of(waiting):
             if ref in self.writing:
                 self._hear_sink(ref)
-            elif ref in starting:
-                self._hear_start(starting[ref], ref)
-            elif ref in calls:
-                self._hear_worker(calls[ref], ref)
             elif ref in self.reading:
                 self._hear_reader(ref)
+            elif (at := next((station for station in self.stations if ref in station.busy), None)) is not None:
+                self._hear_worker(at, ref)
+            else:
+                self._hear_start(pools, ref)
 
     def _hear_reader(self, reports: Any) -> None:
         busy, epoch = self.reading[reports]
@@ -212,6 +185,7 @@ class Pipeline:
             if self._current(shard.name, epoch):
                 self._restart(shard.name, after_death(busy, busy.cause(error), self.progress.failed))
             return
+        busy.heard = time.monotonic()
         if isinstance(note, RowNext):
             busy.row = note.table, note.row
         elif isinstance(note, Broken):
@@ -230,22 +204,18 @@ class Pipeline:
                 self.progress.read(shard, note.report.fraction)
                 item = Item(shard.name, epoch, number, data, note.bytes, Assignment(shard))
                 self.stations[0].queue.append(item)
+                self.balance.through(0, note.seconds)
 
-    def _hear_start(self, station: Station, ref: Any) -> None:
-        try:
-            ray.get(ref)
-        except RayError as error:
-            station.pool.lost(station.pool.starting[ref])
-            station.stillborn += 1
-            if station.stillborn > MAX_DEATHS:
-                who = ", ".join(name_of(stage) for stage in self.planned.groups[station.group].stages)
-                raise RunError(
-                    f"step {self.planned.name}: {station.stillborn} workers for {who} died while they started, "
-                    f"the last: {first_line(error)}"
-                ) from error
-        else:
-            station.pool.started(ref)
-            station.stillborn = 0
+    def _hear_start(self, pools: dict[int, Pool], ref: Any) -> None:
+        group, pool = next(((group, pool) for group, pool in pools.items() if ref in pool.starting), (0, None))
+        if pool is None or (error := pool.hear_start(ref)) is None or pool.stillborn <= MAX_DEATHS:
+            return
+        stages = self.planned.groups[group].stages if group >= 0 else ()
+        who = ", ".join(map(name_of, stages)) or ("reading" if group == 0 else "writing")
+        raise RunError(
+            f"step {self.planned.name}: {pool.stillborn} workers for {who} died while they started, "
+            f"the last: {first_line(error)}"
+        ) from error
 
     def _hear_worker(self, station: Station, reports: Any) -> None:
         busy, item = station.busy[reports]
@@ -269,6 +239,7 @@ class Pipeline:
                 item.assignment = after_table(busy, busy.cause(error), self.progress.retried)
                 station.queue.appendleft(item)
             return
+        busy.heard = time.monotonic()
         if isinstance(note, RowNext):
             busy.row = note.table, note.row
         elif isinstance(note, Broken):
@@ -276,6 +247,7 @@ class Pipeline:
         elif isinstance(note, Failed):
             busy.failure = note
         elif self._current(item.shard, item.epoch):
+            self.balance.through(station.group, note.seconds)
             if station.group < len(self.stations):
                 moved = replace(item, data=data, bytes=note.bytes, assignment=Assignment(item.assignment.shard))
                 self.stations[station.group].queue.append(moved)
@@ -311,13 +283,15 @@ class Pipeline:
         if not self._current(name, epoch):
             return
         if isinstance(answer, Manifest):
-            self.progress.committed(self.shards.pop(name).assignment.shard, answer)
+            shard = self.shards.pop(name)
+            self.sinks.give(shard.sink)
+            self.progress.committed(shard.assignment.shard, answer)
         elif isinstance(answer, Failed):
             assignment = self.shards[name].assignment
             self._restart(name, after_error(Busy(None, assignment, failure=answer), self.progress.failed))
 
     def _replace_sink(self, sink: Any, how: str) -> None:
-        self.sinks = [s for s in self.sinks if s != sink] + [ray.remote(Sink).options(num_cpus=0).remote()]
+        self.sinks.lost(sink)
         for name, shard in list(self.shards.items()):
             if shard.sink == sink:
                 self._lost(name, shard.epoch, f"its writer died: {how}")
@@ -335,10 +309,16 @@ class Pipeline:
         shard = self.shards.pop(name)
         if shard.sink in self.sinks:
             shard.sink.forget.remote(assignment.shard)
+            self.sinks.give(shard.sink)
         self.todo.appendleft(assignment)
 
     def _current(self, name: str, epoch: int) -> bool:
         return name in self.shards and self.shards[name].epoch == epoch
+
+
+def full(station: Station) -> bool:
+    """Whether the pools before it have to wait."""
+    return station.queue.bytes >= QUEUE_BYTES
 
 
 def next_pair(reports: Any) -> tuple[Any, Any]:
@@ -356,7 +336,7 @@ def next_pair(reports: Any) -> tuple[Any, Any]:
 
 def is_death(error: RayError) -> bool:
     """Whether the actor that was called is dead. Of arguments that died with another, Ray raises both in one."""
-    return isinstance(error, RayActorError) and not isinstance(error, RayTaskError)
+    return isinstance(error, RayActorError | OutOfMemoryError) and not isinstance(error, RayTaskError)
 
 
 def after_table(busy: Busy, how: str, tell: Callable[[Shard, str], None]) -> Assignment:

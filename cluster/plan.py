@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from cluster.barrier import Linking, Moving, Particular, Shuffle, Spreading
 from cluster.errors import ConfigError
 from cluster.layout import VERSION as LAYOUT
+from cluster.log import TEXT, Log
 from cluster.recipe import Recipe, Step
 from cluster.remember import Ask, Remembering
 from cluster.shards import OPEN_AT_ONCE, InputFile, Shard, list_inputs, make_shards
@@ -43,6 +44,8 @@ class PlannedStep:
     known: tuple[InputFile, ...] = ()  # the index of its shuffle: rows of earlier runs
     ask: Ask | None = None  # the index that its workers share while it runs
     ledger: str | None = None  # where the answers are that its stages pay for
+    log: Log = TEXT  # how its workers write theirs
+    stuck_after: float | None = None  # seconds in which a worker tells nothing, until it is ended
 
     @property
     def name(self) -> str:

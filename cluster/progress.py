@@ -4,9 +4,9 @@ The driver tells this object what happens; it adds up, draws, and stops the run 
 """
 
 import json
-import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,24 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from cluster.asked import Asked
 from cluster.errors import DeadRowsError
+from cluster.events import Hear, Looked, PoolSeen, ShardBegan, ShardCommitted, ShardFailed, ignore
+from cluster.log import TEXT, Log
 from cluster.shards import Shard
 from cluster.storage import Folder
+from cluster.telemetry import LOOK_EVERY_S
 from cluster.work import TableDone
 from schemas.manifest import Counts, Manifest
+from schemas.visible import one_line
 
 LOG_EVERY_S = 10.0
 DRAW_EVERY_S = 0.5
 BAR_CELLS = 24
+PROGRESS = (
+    "shards", "done", "retries", "rows_in", "out", "dropped", "dead", "unreadable", "rows_per_second", "fraction",
+    "eta_seconds",
+)  # fmt: skip
 JUDGE_FROM_ROWS = 1000  # before the end of a step, dead rows are judged once this many rows were seen
 
 
@@ -34,6 +43,7 @@ class Running:
     counts: Counts = field(default_factory=Counts)
     fraction: float = 0.0
     deaths: Counter[str] = field(default_factory=Counter)
+    asked: dict[int, tuple[Asked, ...]] = field(default_factory=dict)  # by table, of those that asked models
 
 
 class Progress:
@@ -49,6 +59,8 @@ class Progress:
         total_bytes: int,
         max_dead: float,
         quiet: bool = False,
+        log: Log = TEXT,
+        hear: Hear = ignore,
     ) -> None:
         self.step, self.output, self.total, self.max_dead = step, output, total, max_dead
         self.counts = sum((m.counts for m in done.values()), Counts())
@@ -56,13 +68,18 @@ class Progress:
         self.retries = 0
         self._deaths: Counter[str] = Counter()
         self._running: dict[str, Running] = {}
+        self._open = [0, 0, 0]  # rows in, emitted and dead of those that run: adding them up is too slow for each table
         self._begun = time.monotonic()
         self._rows_before = self.counts.rows_in
         self._bytes_total, self._bytes_done = max(total_bytes, 1), 0
-        self._told = self._drawn = 0.0
+        self._told = self._drawn = self._looked = 0.0
+        self._log, self._hear = log, hear
+        self._look: Callable[[], tuple[PoolSeen, ...]] = tuple
+        self._failures: Counter[str] = Counter()  # of shards that are not committed
+        self._through: dict[str, set[int]] = {}  # of those, the tables that an attempt has paid for
         self._live: Live | None = None
         console = Console(stderr=True)
-        if console.is_terminal and not quiet:
+        if console.is_terminal and not quiet and self._log.form == "text":
             self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> "Progress":
@@ -76,16 +93,38 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
+    def found(self, shards: int, counts: Counts) -> None:
+        """What earlier runs have done."""
+        self.done, self.counts, self._rows_before = shards, counts, counts.rows_in
+
+    def watch(self, look: Callable[[], tuple[PoolSeen, ...]]) -> None:
+        """From now on `look` tells what the runner's pools are at."""
+        self._look = look
+
     def started(self, shard: Shard) -> None:
+        self._forget(shard)
         self._running[shard.name] = Running(shard)
+        attempt = 1 + self._failures[shard.name]
+        self._hear(ShardBegan(shard, attempt))
+        self._log.detail(
+            f"shard {shard.name} began", event="shard_began", step=self.step, shard=shard.name, attempt=attempt
+        )
         self._tell()
 
     def table(self, shard: Shard, report: TableDone) -> None:
         """A table is through. Raises `DeadRowsError` when too many rows have died so far."""
         running = self._running[shard.name]
         running.counts += report.counts
+        self._add_open(report.counts, 1)
         running.deaths.update(dict(report.deaths))
         running.fraction = max(running.fraction, report.fraction)
+        if report.asked:
+            running.asked[report.table] = report.asked
+        for cause, rows in report.deaths:
+            self._log.detail(
+                f"shard {shard.name}, table {report.table}: {rows} rows died: {cause}", event="rows_died",
+                level="warning", step=self.step, shard=shard.name, table=report.table, rows=rows, cause=cause,
+            )  # fmt: skip
         self._judge(at_end=False)
         self._tell()
 
@@ -95,7 +134,10 @@ class Progress:
         running.fraction = max(running.fraction, fraction)
 
     def committed(self, shard: Shard, manifest: Manifest) -> None:
-        self._deaths += self._running.pop(shard.name).deaths
+        running = self._running[shard.name]
+        self._forget(shard)
+        self._deaths += running.deaths
+        self._tell_committed(running, manifest)
         self.counts += manifest.counts
         self.done += 1
         self._bytes_done += shard.bytes
@@ -104,24 +146,30 @@ class Progress:
 
     def failed(self, shard: Shard, why: str) -> None:
         """A shard will be tried again."""
-        self._running.pop(shard.name, None)
+        running = self._forget(shard)
+        if running is not None and running.asked:
+            self._through.setdefault(shard.name, set()).update(running.asked)
+        self._failures[shard.name] += 1
+        self._hear(ShardFailed(shard, why))
         self.retried(shard, why)
 
     def retried(self, shard: Shard, why: str) -> None:
         """A table of the shard will be tried again."""
         self.retries += 1
-        self.note(f"{self.step}: shard {shard.name} is tried again: {why.splitlines()[0] if why else 'unknown'}")
+        what = f"{self.step}: shard {shard.name} is tried again: {why.splitlines()[0] if why else 'unknown'}"
+        self.note(what, event="retried", level="warning", shard=shard.name, why=why)
 
     def beat(self) -> None:
         """Nothing has happened; the log goes on all the same."""
         self._tell()
 
-    def note(self, message: str) -> None:
-        """One line for the log."""
+    def note(self, message: str, **what: Any) -> None:
+        """One line for the log; `what` is for `Log.tell`."""
+        message = one_line(message)
         if self._live is not None:
             self._live.console.print(message, markup=False, highlight=False)
         else:
-            print(message, file=sys.stderr, flush=True)  # noqa: T201 - the log of a run is its stderr
+            self._log.tell(message, step=self.step, **what)
 
     def judge_end(self) -> None:
         """Raise `DeadRowsError` if more of the step's rows died than --max-dead allows."""
@@ -157,14 +205,40 @@ class Progress:
             "at": time.time(),
         }
 
+    def _tell_committed(self, running: Running, manifest: Manifest) -> None:
+        shard, counts = running.shard, manifest.counts
+        through = self._through.pop(shard.name, ())
+        asked = tuple(one for of_table in running.asked.values() for one in of_table)
+        again = tuple(one for table in through for one in running.asked.get(table, ()))
+        self._hear(ShardCommitted(shard, manifest, asked, again))
+        self._log.detail(
+            f"shard {shard.name} is committed", event="shard_committed", step=self.step, shard=shard.name,
+            attempt=1 + self._failures.pop(shard.name, 0), rows_in=counts.rows_in, out=counts.out,
+            dropped=sum(counts.dropped.values()), dead=counts.dead, seconds=round(manifest.seconds, 3),
+        )  # fmt: skip
+
+    def _forget(self, shard: Shard) -> Running | None:
+        running = self._running.pop(shard.name, None)
+        if running is not None:
+            self._add_open(running.counts, -1)
+        return running
+
+    def _add_open(self, counts: Counts, sign: int) -> None:
+        for at, rows in enumerate((counts.rows_in, counts.emitted, counts.dead)):
+            self._open[at] += sign * rows
+
     def _seen(self) -> Counts:
         return sum((r.counts for r in self._running.values()), self.counts)
 
     def _judge(self, at_end: bool) -> None:
-        seen = self.counts if at_end else self._seen()
-        rows = seen.rows_in + max(seen.emitted, 0)  # rows that stages made can die too
-        if seen.dead <= self.max_dead * rows or (not at_end and rows < JUDGE_FROM_ROWS):
+        counts = self.counts
+        rows_in, emitted, dead = counts.rows_in, counts.emitted, counts.dead
+        if not at_end:
+            rows_in, emitted, dead = rows_in + self._open[0], emitted + self._open[1], dead + self._open[2]
+        rows = rows_in + max(emitted, 0)  # rows that stages made can die too
+        if dead <= self.max_dead * rows or (not at_end and rows < JUDGE_FROM_ROWS):
             return
+        seen = self.counts if at_end else self._seen()
         deaths = sum((r.deaths for r in self._running.values()), self._deaths)
         histogram = "".join(f"\n  {rows:>8,}  {cause}" for cause, rows in deaths.most_common(20))
         earlier = seen.dead - deaths.total()
@@ -180,7 +254,13 @@ class Progress:
             self._told = now
             self.output.put("status.json", json.dumps(self.snapshot()).encode())
             if self._live is None:
-                self.note(line(self.snapshot()))
+                seen = self.snapshot()
+                more = {key: seen[key] for key in PROGRESS}
+                self.note(line(seen), event="progress", running=len(seen["running"]), **more)
+        if force or now - self._looked >= LOOK_EVERY_S:
+            self._looked = now
+            running = len(self._running)
+            self._hear(Looked(self.done, running, self.total - self.done - running, self._look()))
         if self._live is not None and (force or now - self._drawn >= DRAW_EVERY_S):
             self._drawn = now
             self._live.update(bar(self.snapshot(), self._live.console.width), refresh=True)

@@ -63,6 +63,7 @@ def _steps_in(folder: Folder, output: str) -> Found:
         # The ledger stays even with --fresh: whoever starts over does not want to pay again.
         steps = {name: read_step(folder, name) for name in folder.folders() if name != LEDGER}
         strangers = [name for name in folder.names() if name not in OURS]
+        strangers += [f"{name}, a link" for name in folder.links()]
     except HeadraceError:
         raise
     except Exception as error:

@@ -11,15 +11,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 from cluster import VERSION
+from cluster.account import Account, Done
 from cluster.barrier import Moving, Shuffle
-from cluster.commit import Target, discard, read_manifests, tidy
+from cluster.commit import Target, discard, tidy
 from cluster.errors import AccountError
+from cluster.events import Hear, everyone, ignore
 from cluster.layout import VERSION as LAYOUT
 from cluster.lease import guarded, held
 from cluster.ledger import FOLDER as LEDGER
 from cluster.ledger import asks
 from cluster.ledger_store import PIECES, Store
+from cluster.log import TEXT, Log
 from cluster.moving import moved_shards
+from cluster.patience import first_look, telling
 from cluster.phases import DEFAULT_MEMORY, alarm, judged_other_rows, run_barrier
 from cluster.plan import Plan, PlannedStep
 from cluster.progress import Progress
@@ -28,7 +32,7 @@ from cluster.resume import OURS, inspect
 from cluster.shards import InputFile, Shard
 from cluster.shuffle import Task
 from cluster.storage import Folder, address, locate
-from schemas.manifest import Counts, Manifest
+from cluster.watch import watched_run, watched_step
 from stages.stage import Piece, execution_of, name_of
 
 
@@ -59,6 +63,8 @@ class Options:
     memory: int = DEFAULT_MEMORY  # bytes that a task of a barrier may take
     quiet: bool = False
     ledger: str | None = None  # where paid answers are kept, for several runs; OUTPUT/ledger unless it is given
+    log: Log = TEXT
+    hear: Hear = ignore  # is told what happens: metrics, traces
 
 
 def run(plan: Plan, output: str, runner: Runner, options: Options) -> dict[str, Any]:
@@ -66,32 +72,44 @@ def run(plan: Plan, output: str, runner: Runner, options: Options) -> dict[str, 
 
     Raises `ConfigError` before anything is started, `RunError` when the run fails; `run.json` then says `failed`.
     """
-    folder = inspect(plan, output, options.fresh, options.redo).folder
+    with first_look(output):
+        folder = inspect(plan, output, options.fresh, options.redo).folder
     folder.check_writable()
     if options.ledger is not None:
         Folder(options.ledger).check_writable()
-    with held(folder) as holder:
+    with telling(folder.url), held(folder, options.log.tell) as holder:
+        log = replace(options.log, run=holder, recipe=plan.recipe.name)
         found = inspect(plan, output, options.fresh, options.redo)  # another run may have been there meanwhile
         folder = guarded(folder.url, folder.url, holder)
+        whole = _is_whole(folder) and not found.discarded
         for name in found.discarded:
             discard(folder.below(name))
         folder.delete(*(OURS if options.fresh else ["run.json"]))  # until this run has ended, there are no totals of it
-        return _run_steps(plan, folder, holder, runner, options)
+        with watched_run(log, options.hear, folder.url, options.max_dead):
+            return _run_steps(plan, folder, holder, runner, replace(options, log=log), whole)
 
 
-def _run_steps(plan: Plan, folder: Folder, holder: str, runner: Runner, options: Options) -> dict[str, Any]:
+def _run_steps(
+    plan: Plan, folder: Folder, holder: str, runner: Runner, options: Options, whole: bool
+) -> dict[str, Any]:
     begun = time.monotonic()
     totals: dict[str, dict[str, Any]] = {}
+    accounts: dict[str, Account] = {}
     status = "failed"
     try:
         with runner:
             for planned in plan.steps:
                 step_begun = time.monotonic()
                 target = Target(f"{folder.url}/{planned.name}", options.removed_text, holder)
+                accounts[planned.name] = Account(target.folder)
                 try:
-                    _run_step(plan, planned, target, folder, runner, options)
+                    with watched_step(options.log, options.hear, planned):
+                        logged = replace(planned, log=options.log)
+                        _run_step(plan, logged, target, folder, runner, options, accounts, whole)
                 finally:
-                    totals[planned.name] = step_totals(target, planned.name, time.monotonic() - step_begun)
+                    totals[planned.name] = step_totals(
+                        target, planned.name, time.monotonic() - step_begun, accounts[planned.name]
+                    )
         status = "done"
     finally:
         result = run_totals(
@@ -101,11 +119,19 @@ def _run_steps(plan: Plan, folder: Folder, holder: str, runner: Runner, options:
     return result
 
 
-def step_totals(target: Target, name: str, seconds: float) -> dict[str, Any]:
+def _is_whole(folder: Folder) -> bool:
+    """True if the last run over it, and each replay since, has come to its end: nothing lies there that should not."""
+    try:
+        return bool(json.loads(folder.get("run.json"))["status"] == "done")
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
+
+
+def step_totals(target: Target, name: str, seconds: float, account: Account | None = None) -> dict[str, Any]:
     """The account of a step from its manifests. `seconds` is this run's wall time, `cpu_seconds` all that was spent."""
-    manifests = read_manifests(target.folder).values()
-    counts = sum((m.counts for m in manifests), Counts())
-    order = list(dict.fromkeys(stage for m in manifests for stage in m.stages))
+    account = account or Account(target.folder)
+    account.refresh()
+    counts, order = account.counts, account.stages
 
     def place(item: tuple[str, int]) -> tuple[int, int, str]:
         """Reasons in the order in which a row meets the stages, the source first, then by size."""
@@ -114,7 +140,7 @@ def step_totals(target: Target, name: str, seconds: float) -> dict[str, Any]:
 
     return {
         "name": name,
-        "shards": len(manifests),
+        "shards": len(account.shards),
         "rows_in": counts.rows_in,
         "emitted": counts.emitted,
         "out": counts.out,
@@ -122,7 +148,7 @@ def step_totals(target: Target, name: str, seconds: float) -> dict[str, Any]:
         "dead": counts.dead,
         "unreadable": counts.unreadable,
         "seconds": round(seconds, 3),
-        "cpu_seconds": round(sum(m.cpu_seconds for m in manifests), 3),
+        "cpu_seconds": round(account.cpu_seconds, 3),
     }
 
 
@@ -138,25 +164,32 @@ def run_totals(recipe: str, status: str, final: str, seconds: float, steps: list
     }
 
 
-def shards_after(folder: Folder, upstream: str, manifests: dict[str, Manifest]) -> list[Shard]:
+def shards_after(folder: Folder, upstream: str, committed: dict[str, Done]) -> list[Shard]:
     """One shard for each committed shard of an earlier step, of the same name; none for a replay without rows."""
     shards = []
-    for name, manifest in sorted(manifests.items()):
-        if "replays" in manifest.source and not manifest.counts.out:
+    for name, done in sorted(committed.items()):
+        if done.replay and not done.out:
             continue
-        data = next(file for file in manifest.files if file.path.startswith("data/"))
-        filesystem, path = locate(f"{folder.url}/{upstream}/{data.path}")
+        filesystem, path = locate(f"{folder.url}/{upstream}/{done.path}")
         uri = address(filesystem, path)
-        shards.append(Shard(name, Piece(uri), InputFile(uri, data.bytes, "")))
+        shards.append(Shard(name, Piece(uri), InputFile(uri, done.bytes, "")))
     return shards
 
 
 def _run_step(
-    plan: Plan, planned: PlannedStep, target: Target, folder: Folder, runner: Runner, options: Options
+    plan: Plan,
+    planned: PlannedStep,
+    target: Target,
+    folder: Folder,
+    runner: Runner,
+    options: Options,
+    accounts: dict[str, Account],
+    whole: bool,
 ) -> None:
     after = planned.step.after
-    upstream = read_manifests(folder.below(after)) if after else {}
-    rows = sum(manifest.counts.out for manifest in upstream.values())
+    account = accounts[planned.name]
+    upstream = accounts[after].shards if after else {}
+    rows = sum(done.out for done in upstream.values())
     shards = shards_after(folder, after, upstream) if after else list(plan.shards)
     if asks(planned.step.stages):
         ledger = options.ledger or f"{folder.url}/{LEDGER}"
@@ -164,12 +197,9 @@ def _run_step(
     if planned.step.shuffle is not None and judged_other_rows(target.folder, shards):
         discard(target.folder)
     target.folder.put("step.json", _describe(plan, planned, options))
-    folder.sweep("")
-    for part in ("", "data", "removed", "dead", "manifests", "shuffle"):
-        target.folder.sweep(part)
-    for part in target.folder.below("shuffle").folders():
-        target.folder.sweep(f"shuffle/{part}")
-    done = read_manifests(target.folder)
+    _sweep(folder, target)
+    account.refresh(pack=True)
+    done = account.shards
     if isinstance(planned.step.shuffle, Moving):
         shards = moved_shards(planned, target, runner, shards, options.memory)
     todo = [shard for shard in shards if shard.name not in done]
@@ -179,16 +209,20 @@ def _run_step(
         planned.name,
         folder,
         total=len(done) + len(todo),
-        done=done,
+        done={},
         total_bytes=sum(shard.bytes for shard in todo),
         max_dead=options.max_dead,
         quiet=options.quiet,
+        log=options.log,
+        hear=everyone(options.hear, account.hear),
     )
+    progress.found(len(done), account.counts)
     with progress:
         if (giant := alarm(planned, target.folder)) is not None:
             progress.note(giant)
         _fold(planned, own=options.ledger is None)  # what an earlier run left
         if todo:
+            account.current = False
             runner.run_shards(planned, target, todo, progress)
             _fold(planned, own=options.ledger is None)  # what workers left that died in this one
         progress.judge_end()
@@ -198,7 +232,17 @@ def _run_step(
         )
     if isinstance(planned.step.shuffle, Moving):
         target.folder.below("shuffle/arranged").clear()
-    tidy(target.folder)
+    if todo or not whole:
+        tidy(target.folder, [*done, *(shard.name for shard in todo)])
+
+
+def _sweep(folder: Folder, target: Target) -> None:
+    """Take away what killed writers have left of files."""
+    folder.sweep("")
+    for part in ("", "data", "removed", "dead", "manifests", "shuffle"):
+        target.folder.sweep(part)
+    for part in target.folder.below("shuffle").folders():
+        target.folder.sweep(f"shuffle/{part}")
 
 
 def _fold(planned: PlannedStep, own: bool) -> None:

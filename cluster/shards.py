@@ -126,6 +126,8 @@ def _find(url: str) -> list[InputFile]:
         details = {path: filesystem.info(path)}  # a web server has no folders; asking for one would download the file
     elif any(sign in path for sign in "*?[") and not filesystem.exists(path):
         details = filesystem.glob(path, detail=True)
+    elif "s3" in filesystem.protocol:  # where asking for a folder takes a listing of it
+        details = filesystem.find(path, detail=True) or {path: filesystem.info(path)}
     elif filesystem.isdir(path):
         details = filesystem.find(path, detail=True)
     else:
@@ -134,9 +136,24 @@ def _find(url: str) -> list[InputFile]:
     for name, info in sorted(details.items()):
         below = name[len(path) :] if name.startswith(path) else posixpath.basename(name)
         hidden = any(part.startswith((".", "_")) for part in below.split("/"))
+        if info.get("islink") and not hidden:
+            info = _linked(filesystem, name, url)  # noqa: PLW2901
         if info["type"] == "file" and not hidden:
+            if not name.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in name):
+                raise ConfigError(f"input {url}: the name of {name} is not UTF-8, which every row of it would carry")
             found.append(InputFile(address(filesystem, name), int(info["size"] or 0), _etag(info)))
     return found
+
+
+def _linked(filesystem: Any, name: str, url: str) -> dict[str, Any]:
+    """The file that a link in an input's folder leads to. A folder is not read through one: it might hold itself."""
+    try:
+        info: dict[str, Any] = filesystem.info(name)
+    except OSError as error:
+        raise ConfigError(f"input {url}: {name} is a link to nothing that can be read") from error
+    if info["type"] == "directory" and name != locate(url)[1]:
+        raise ConfigError(f"input {url}: {name} is a link to a folder: give that as an --input of its own")
+    return info
 
 
 def _etag(info: dict[str, Any]) -> str:

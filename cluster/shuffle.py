@@ -115,7 +115,9 @@ class Runner(Protocol):
 def run_undone(planned: PlannedStep, target: Target, runner: Runner, tasks: Sequence[Task]) -> None:
     """Those of `tasks` whose file is not there yet: it is their commit."""
     there = {name for part in {task.name.rpartition("/")[0] for task in tasks} for name in target.folder.names(part)}
-    runner.run_tasks(planned, target, [task for task in tasks if task.name not in there])
+    undone = [task for task in tasks if task.name not in there]
+    runner.run_tasks(planned, target, undone)
+    target.folder.await_listed(task.name for task in undone)  # what is next asks which there are
 
 
 def run_task(planned: PlannedStep, target: Target, task: Task) -> None:

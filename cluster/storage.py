@@ -5,34 +5,48 @@ invisible until completed. Hidden names start with a dot: plain Parquet readers 
 """
 
 import contextlib
+import errno
 import functools
 import io
 import os
 import posixpath
+import random
+import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.implementations.memory import MemoryFileSystem
 
-from cluster.errors import ConfigError
+from cluster.errors import ConfigError, StoreError
+from cluster.listing import with_quick_times
+from cluster.patience import AGAIN, LONGEST_WAIT_S, patience_s, patient_session
+from cluster.upload import BLOCK_BYTES, Upload
+from schemas import credentials
 
-BLOCK_BYTES = 16 << 20  # part size of uploads and read-ahead of downloads: 10,000 parts make 160 GB
+# Of a disk behind a network: such an error may be gone on the next try.
+PASSING = (errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ETIMEDOUT, errno.ECONNRESET)
 
 
 @functools.lru_cache(maxsize=64)
 def _filesystem(protocol: str) -> Any:
     # Listings must be true now, not as they were: resume and the commit read what other processes wrote.
-    options = {} if protocol in ("file", "memory") else {"use_listings_cache": False, "skip_instance_cache": True}
+    options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+    if protocol in ("file", "memory"):
+        options = {}
+    elif protocol in ("s3", "s3a"):  # patience.py is all the patience there is
+        once = {"total_max_attempts": 1, "mode": "standard"}
+        options |= {"session": with_quick_times(patient_session()), "config_kwargs": {"retries": once}}
     return fsspec.filesystem(protocol, **options)
 
 
 def locate(url: str) -> tuple[Any, str]:
     """The filesystem of `url` and the path in it. A path without a scheme is local."""
+    if (fault := credentials.fault(url)) is not None:
+        raise ConfigError(fault)
     protocol, _, rest = url.partition("://")
     if "://" not in url or protocol == "file":
         return _filesystem("file"), os.path.abspath(rest or url)  # noqa: PTH100 - `..` goes, links stay as they are
@@ -85,6 +99,26 @@ class Folder:
         names = [posixpath.basename(e["name"].rstrip("/")) for e in entries if e["type"] == "file"]
         return sorted(posixpath.join(under, n) for n in names if n.endswith(suffix) and not n.startswith("."))
 
+    def await_listed(self, names: Iterable[str]) -> None:
+        """Return once `names`, which were written, are listed: the listings of some stores lag behind.
+
+        What is next is told by a listing what there is: with one that lags, rows would be missing in it.
+        """
+        if isinstance(self._at[0], LocalFileSystem):
+            return
+        missing, begun, wait = set(names), time.monotonic(), 0.1
+        while True:
+            missing -= {there for part in {posixpath.dirname(n) for n in missing} for there in self.names(part)}
+            if not missing:
+                return
+            if time.monotonic() - begun > patience_s():
+                raise StoreError(
+                    f"{self.url}: {len(missing)} files that were written are not listed after {patience_s():g} s, "
+                    f"{min(missing)} for one\n  {AGAIN}"
+                )
+            time.sleep(random.uniform(0.5, 1.0) * wait)
+            wait = min(2 * wait, LONGEST_WAIT_S)
+
     def folders(self) -> list[str]:
         """Names of the folders directly in this one, sorted."""
         filesystem, _ = self._at
@@ -93,6 +127,13 @@ class Folder:
         except FileNotFoundError:
             return []
         return sorted(posixpath.basename(e["name"].rstrip("/")) for e in entries if e["type"] == "directory")
+
+    def links(self) -> list[str]:
+        """Names of symbolic links directly in this folder, sorted: whoever follows one leaves the folder."""
+        filesystem, path = self._at
+        if not isinstance(filesystem, LocalFileSystem) or not Path(path).is_dir():
+            return []
+        return sorted(entry.name for entry in Path(path).iterdir() if entry.is_symlink())
 
     def exists(self, name: str = "") -> bool:
         return bool(self._at[0].exists(self.path(name)))
@@ -115,7 +156,8 @@ class Folder:
         if isinstance(filesystem, LocalFileSystem):  # `cat` would take a [ in the folder's name for a glob
             return {name: self.get(name) for name in names}
         by_path = {filesystem._strip_protocol(self.path(name)): name for name in names}
-        found = filesystem.cat(list(by_path), on_error="raise")
+        whole = {"max_concurrency": 1} if "s3" in filesystem.protocol else {}  # or it would ask for each size first
+        found = filesystem.cat(list(by_path), on_error="raise", **whole)
         return {by_path[path]: data for path, data in found.items()}
 
     def put(self, name: str, data: bytes) -> None:
@@ -137,24 +179,16 @@ class Folder:
             with _replacing(Path(path), self._make_sure) as file:
                 yield file
             return
-        if isinstance(filesystem, MemoryFileSystem):  # its files are visible from the first byte on
-            buffer = io.BytesIO()
-            yield buffer
-            self._make_sure()
-            filesystem.pipe_file(path, buffer.getvalue())
-            return
-        # autocommit off: leaving the block by an exception must not complete the upload.
-        file = filesystem.open(path, "wb", block_size=BLOCK_BYTES, autocommit=False)
+        # Leaving the block by an exception must not complete the upload.
+        upload = Upload(filesystem, path)
         try:
-            yield file
-            file.close()
+            yield cast(BinaryIO, upload)
+            upload.finish()
             self._make_sure()
         except BaseException:
-            with contextlib.suppress(Exception):  # the first error is the one to tell
-                file.discard()
-            file.closed = True  # or it would be closed, and so uploaded, when it is collected
+            upload.discard()
             raise
-        file.commit()
+        upload.commit()
 
     def delete(self, *names: str) -> None:
         """Remove files; those that are not there are no error."""
@@ -195,15 +229,41 @@ class Folder:
 
 @contextlib.contextmanager
 def _replacing(path: Path, sure: Callable[[], None]) -> Iterator[BinaryIO]:
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.writing-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
-        with temporary.open("wb") as file:
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            raw = _LocalFile(temporary, "w")
+        with io.BufferedWriter(raw) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            with _told(path):
+                file.flush()
+                os.fsync(file.fileno())
         sure()
-        temporary.replace(path)
+        with _told(path):
+            temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            temporary.unlink(missing_ok=True)
         raise
+
+
+class _LocalFile(io.FileIO):
+    """A file that tells what is wrong with its disk as an error of ours."""
+
+    def write(self, data: Any) -> int:
+        with _told(Path(str(self.name))):
+            return super().write(data)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """A disk that is full or forbids it does not change by trying again; one that a network lies before may."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in PASSING:
+            raise
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        way = f"make room; {AGAIN}" if full else f"mend that, or give another place; {AGAIN}"
+        raise StoreError(f"cannot write {path}: {error.strerror or error}\n  {way}") from error

@@ -13,11 +13,13 @@ from typing import Any, Self
 import ray
 from ray.exceptions import RayError
 
+from cluster import alive
 from cluster.commit import Target
 from cluster.errors import RunError, ShardError
 from cluster.index_actors import with_index
+from cluster.limits import STUCK_AFTER_S
 from cluster.plan import PlannedStep
-from cluster.pool import Pool, room_for, spawn, start_ray
+from cluster.pool import Draining, Pool, ready_of, room_for, spawn, start_ray
 from cluster.progress import Progress
 from cluster.shards import Shard
 from cluster.shuffle import Task
@@ -28,8 +30,8 @@ from schemas.manifest import Manifest
 from stages.stage import Resources
 
 MAX_ATTEMPTS = 3  # transient errors a shard may meet
+SILENT_S = 30.0  # longer than nearly any table takes
 MAX_DEATHS = 8  # workers a shard may take with it; a poison row takes three
-WAIT_S = 1.0  # how long the driver sleeps when nothing happens
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,26 @@ class Busy:
     row: tuple[int, int] | None = None
     failure: Failed | None = None
     last_words: str = ""  # of a worker that ends itself
+    heard: float = field(default_factory=time.monotonic)
 
     def cause(self, error: Exception) -> str:
-        """How it died."""
-        return self.last_words or first_line(error)
+        """How it died, and how long it had said nothing where that is long: it may have been ended for that."""
+        silent = time.monotonic() - self.heard
+        how = self.last_words or first_line(error)
+        return f"{how} It had told nothing for {silent:.0f} s." if silent >= SILENT_S else how
 
 
 class RayRunner:
     """Runs steps on Ray: a cluster at an address, or one that it starts on this machine and takes down again."""
 
-    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
-        self._wanted, self._address = workers, address
+    def __init__(
+        self, workers: int | None = None, address: str | None = None, stuck_after: float | None = STUCK_AFTER_S
+    ) -> None:
+        self._wanted, self._address, self._stuck_after = workers, address, stuck_after
         self._pool: Pool | None = None
         self._resources: Resources | None = None
+        self._draining = Draining()
+        self._opening: PlannedStep | None = None  # what new workers open
         self._owns = False
         self.workers = 0
         self.startup_seconds = self.shutdown_seconds = 0.0
@@ -78,6 +87,7 @@ class RayRunner:
         begun = time.perf_counter()
         self._owns = not ray.is_initialized()
         start_ray(self._address)
+        alive.begin()
         self.startup_seconds += time.perf_counter() - begun
         return self
 
@@ -86,7 +96,9 @@ class RayRunner:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
-        if self._owns:
+        answers = alive.answers()
+        alive.end()
+        if self._owns and answers:
             ray.shutdown()
         self.shutdown_seconds += time.perf_counter() - begun
 
@@ -98,11 +110,14 @@ class RayRunner:
         todo = deque((task, 1) for task in tasks)
         busy: dict[Any, tuple[Any, Task, int]] = {}
         while todo or busy:
-            pool.resize(len(todo) + len(busy))
+            self._mind(pool, len(todo) + len(busy))
             while todo and (worker := pool.take()) is not None:
                 task, attempt = todo.popleft()
                 busy[worker.run_task.remote(planned, target, task)] = worker, task, attempt
-            for ref in ray.wait(list(busy), timeout=WAIT_S)[0]:
+            for ref in ready_of([*busy, *pool.starting]):
+                if ref not in busy:
+                    self._hear_start(pool, planned, ref)
+                    continue
                 worker, task, attempt = busy.pop(ref)
                 try:
                     failure = ray.get(ref)
@@ -122,17 +137,18 @@ class RayRunner:
             self._run_shards(indexed, target, shards, progress)
 
     def _run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None:
-        planned = fitting(planned)
+        planned = replace(fitting(planned), stuck_after=self._stuck_after)
         if len(planned.groups) > 1:
             from cluster.pipeline import run_pipeline  # noqa: PLC0415 - only steps with several kinds of workers
 
             return run_pipeline(planned, target, shards, progress, self._wanted)
         pool = self._workers(planned.groups[0].resources, len(shards), planned)
+        progress.watch(lambda: (pool.seen("0", planned.groups[0].resources.gpus),))
         # The largest first: what is left at the end is small, and all workers end at about the same time.
         todo = deque(Assignment(shard) for shard in sorted(shards, key=lambda s: (-s.bytes, s.name)))
         busy: dict[Any, Busy] = {}
         while todo or busy:
-            pool.resize(len(todo) + len(busy))
+            self._mind(pool, len(todo) + len(busy))
             while todo and (worker := pool.take()) is not None:
                 assignment = todo.popleft()
                 progress.started(assignment.shard)
@@ -140,12 +156,24 @@ class RayRunner:
                     num_returns="streaming", _generator_backpressure_num_objects=1
                 ).remote(planned, target, assignment.shard, assignment.attempt, assignment.careful)
                 busy[reports] = Busy(worker, assignment, table=0)
-            for reports in ray.wait(list(busy), timeout=WAIT_S, fetch_local=False)[0]:
-                again = self._hear(reports, busy, pool, progress)
-                if again is not None:
+            for reports in ready_of([*busy, *pool.starting]):
+                if reports not in busy:
+                    self._hear_start(pool, planned, reports)
+                elif (again := self._hear(reports, busy, pool, progress)) is not None:
                     todo.appendleft(again)
             progress.beat()
         return None
+
+    def _mind(self, pool: Pool, work: int) -> None:
+        """As many workers as `work` takes, none of them where nodes are about to go."""
+        self._draining.tell(pool)
+        pool.resize(work)
+
+    def _hear_start(self, pool: Pool, planned: PlannedStep, ref: Any) -> None:
+        if ref in pool.starting and (error := pool.hear_start(ref)) is not None and pool.stillborn > MAX_DEATHS:
+            raise RunError(
+                f"step {planned.name}: {pool.stillborn} workers died while they started, the last: {first_line(error)}"
+            ) from error
 
     def _hear(self, reports: Any, busy: dict[Any, Busy], pool: Pool, progress: Progress) -> Assignment | None:
         """Take the next report of a worker; return the shard's next assignment if it has to be done again."""
@@ -160,6 +188,7 @@ class RayRunner:
             del busy[reports]
             pool.lost(state.worker)
             return after_death(state, state.cause(error), progress.failed)
+        state.heard = time.monotonic()
         if isinstance(report, TableDone):
             state.table, state.row = report.table + 1, None
             progress.table(state.assignment.shard, report)
@@ -178,15 +207,20 @@ class RayRunner:
 
         New workers open the stages of `planned` side by side before the first shard is theirs.
         """
+        self._opening = planned
         if self._pool is None or self._resources != resources:
             begun = time.perf_counter()
             if self._pool is not None:
                 self._pool.close()
             self.workers = self._wanted or room_for(resources)
-            self._pool = Pool(lambda: spawn(Worker, resources, int(resources.cpus)), self.workers)
+            self._pool = Pool(
+                lambda: spawn(Worker, resources, int(resources.cpus)),
+                self.workers,
+                ready=lambda worker: worker.ready.remote(self._opening),
+            )
             self._resources = resources
             self._pool.resize(work)  # all at once: they start side by side
-            ray.wait([worker.ready.remote(planned) for worker in self._pool.actors])
+            ray.wait(list(self._pool.starting))
             self.startup_seconds += time.perf_counter() - begun
         return self._pool
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cluster.asked import Asked, asked_of
 from cluster.barrier import Shuffle
 from cluster.chain import Batch, Chain, killed_row
 from cluster.commit import ShardWriter, Target
@@ -48,6 +49,7 @@ class TableDone:
     counts: Counts
     fraction: float
     deaths: tuple[tuple[str, int], ...] = ()  # "<stage>: <error type>", rows
+    asked: tuple[Asked, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,8 @@ def careful_apply(
 def done(number: int, batch: Batch, fraction: float) -> TableDone:
     """The report on a table that came through as `batch`."""
     counts = batch.counts + Counts(out=batch.kept.num_rows)
-    return TableDone(number, counts, fraction, causes_of_death(batch.dead))
+    asked = asked_of([batch.kept, *batch.removed, *batch.dead])
+    return TableDone(number, counts, fraction, causes_of_death(batch.dead), asked)
 
 
 def read_shard(opened: Opened, target: Target, shard: Shard) -> Iterator[tuple[int, pa.Table | Unreadable, float]]:

@@ -4,8 +4,8 @@ It holds nothing that another worker could not make again: losing one costs the 
 """
 
 import os
-import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,8 +16,11 @@ from cluster.chain import Batch, Chain
 from cluster.commit import ShardWriter, Target
 from cluster.errors import HeadraceError, is_transient
 from cluster.ledger import Ledger, open_ledger
+from cluster.limits import watched, within
+from cluster.log import adopt
 from cluster.metrics import cpu_seconds
 from cluster.plan import PlannedStep
+from cluster.seldom import seldom
 from cluster.shards import Shard
 from cluster.shuffle import Task, run_task
 from cluster.work import (
@@ -48,10 +51,11 @@ class Failed:
 
 @dataclass(frozen=True)
 class TableNote:
-    """Of a batch: what became of its rows so far, and how many bytes are still in the stream."""
+    """Of a batch: what became of its rows so far, how many bytes are still in the stream, how long this took."""
 
     report: TableDone
     bytes: int
+    seconds: float = 0.0  # of this worker's work, without waiting for who takes it
 
 
 @dataclass(frozen=True)
@@ -85,15 +89,15 @@ class Worker:
         self._group: tuple[tuple[str, int], Chain, Ledger | None] | None = None
         self._opening = threading.Lock()
 
-    def ready(self, planned: PlannedStep | None = None, group: int = 0) -> int:
-        """Process id, once the worker can work: with the stages of a group of `planned` open, if it is given."""
+    def ready(self, planned: PlannedStep | None = None, group: int = 0) -> str:
+        """The node it is on, once the worker can work: with the stages of a group of `planned` open, if it is given."""
         if planned is not None:
             with suppress(Exception):  # the first shard opens them again, and tells what is wrong as any other failure
                 if group:
                     self._open_group(planned, group)
                 else:
                     self._open(planned)
-        return os.getpid()
+        return node_id()
 
     def run_task(self, planned: PlannedStep, target: Target, task: Task) -> Failed | None:
         """One task of a shuffle."""
@@ -108,15 +112,20 @@ class Worker:
     ) -> Iterator[Report | Failed | Broken]:
         """A whole shard, for steps whose stages all share this worker."""
         try:
-            yield from run_shard(self._open(planned), target, shard, attempt, careful)
+            with within(planned.groups[0].resources):
+                shard_reports = run_shard(self._open(planned), target, shard, attempt, careful)
+                reports = watched(shard_reports, planned.stuck_after)
+                yield from seldom(reports, each=attempt > 1 or careful != Careful())
         except WorkerBrokenError as error:
-            yield from _end(error)
+            yield from _end(error, planned, shard.name)
         except Exception as error:
             yield failed(error)
 
     def read(self, planned: PlannedStep, target: Target, shard: Shard, attempt: int, careful: Careful) -> Iterator[Any]:
         """A shard up to the end of the first group, reported `in_pairs`: each table, and the shard's end."""
-        yield from in_pairs(self._read(planned, target, shard, attempt, careful))
+        with within(planned.groups[0].resources):
+            reports = self._read(planned, target, shard, attempt, careful)
+            yield from in_pairs(watched(reports, planned.stuck_after))
 
     def transform(
         self, planned: PlannedStep, group: int, batch: Batch, number: int, attempt: int, careful: Careful, again: bool
@@ -125,7 +134,9 @@ class Worker:
 
         `again`: another worker may have had it before, and been answered.
         """
-        yield from in_pairs(self._transform(planned, group, batch, number, attempt, careful, again))
+        with within(planned.groups[group].resources):
+            reports = self._transform(planned, group, batch, number, attempt, careful, again)
+            yield from in_pairs(watched(reports, planned.stuck_after))
 
     def _read(
         self, planned: PlannedStep, target: Target, shard: Shard, attempt: int, careful: Careful
@@ -133,6 +144,7 @@ class Worker:
         try:
             cpu = cpu_seconds()
             unreadable = []
+            begun = time.perf_counter()
             for item in read_batches(self._open(planned), target, shard, attempt, careful):
                 if isinstance(item, Unreadable):
                     unreadable.append(item)
@@ -140,10 +152,11 @@ class Worker:
                     yield item
                 else:
                     report, batch = item
-                    yield TableNote(report, batch.kept.nbytes), batch
+                    yield TableNote(report, batch.kept.nbytes, time.perf_counter() - begun), batch
+                    begun = time.perf_counter()
             yield ShardEnd(tuple(unreadable), cpu_seconds() - cpu)
         except WorkerBrokenError as error:
-            yield from _end(error)
+            yield from _end(error, planned, shard.name)
         except Exception as error:
             yield failed(error)
 
@@ -152,6 +165,7 @@ class Worker:
     ) -> Iterator[Report | TableNote | Failed | Broken | tuple[TableNote, Batch]]:
         try:
             chain, ledger = self._open_group(planned, group)
+            begun = time.perf_counter()
             if ledger is not None:
                 ledger.refresh(force=again)
             for part in careful_apply(chain, batch.kept, number, attempt, careful):
@@ -159,14 +173,16 @@ class Worker:
                     yield part
                 else:
                     batch = batch.join(part)
-            yield TableNote(done(number, batch, 0.0), batch.kept.nbytes), batch
+            seconds = time.perf_counter() - begun
+            yield TableNote(done(number, batch, 0.0), batch.kept.nbytes, seconds), batch
         except WorkerBrokenError as error:
-            yield from _end(error)
+            yield from _end(error, planned, table=number)
         except Exception as error:
             yield failed(error)
 
     def _open_group(self, planned: PlannedStep, group: int) -> tuple[Chain, Ledger | None]:
         key, stages = (planned.fingerprint, group), planned.groups[group].stages
+        adopt(planned.log, planned.name)
         with self._opening:
             if self._group is None or self._group[0] != key:
                 self._group = None
@@ -175,6 +191,7 @@ class Worker:
             return self._group[1:]
 
     def _open(self, planned: PlannedStep) -> Opened:
+        adopt(planned.log, planned.name)
         with self._opening:
             if self._opened is None or self._opened[0] != planned.fingerprint:
                 self._opened = None  # lets go of the earlier step's models first
@@ -187,6 +204,10 @@ class Sink:
 
     def __init__(self) -> None:
         self._writers: dict[str, ShardWriter] = {}
+
+    def ready(self) -> str:
+        """The node it is on."""
+        return node_id()
 
     def add(self, planned: PlannedStep, target: Target, shard: Shard, batch: Batch) -> Failed | None:
         """The next batch of `shard`."""
@@ -222,6 +243,13 @@ class Sink:
             writer.abandon(InterruptedError("begun again"))
 
 
+def node_id() -> str:
+    """Of the node that this actor is on."""
+    import ray  # noqa: PLC0415 - also the local runner imports this file, and needs no Ray
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
 def in_pairs(reports: Iterator[Any]) -> Iterator[Any]:
     """Each report as two objects: its batch, None if it has none, and then the note that tells of it.
 
@@ -233,9 +261,10 @@ def in_pairs(reports: Iterator[Any]) -> Iterator[Any]:
         yield note
 
 
-def _end(error: WorkerBrokenError) -> Iterator[Broken]:
+def _end(error: WorkerBrokenError, planned: PlannedStep, shard: str | None = None, **more: Any) -> Iterator[Broken]:
     """Tell the driver why, and end the process once it has heard it: only a new one helps."""
-    print(f"worker {os.getpid()} ends: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the log of a worker
+    what = f"worker {os.getpid()} ends: {error}"
+    planned.log.tell(what, event="worker_ends", level="error", step=planned.name, shard=shard, **more)
     yield Broken(f"{type(error).__name__}: {error}")
     os._exit(1)
 

@@ -2,7 +2,9 @@
 
 import argparse
 
+from cluster.log import FORMATS
 from pipelines.model_commands import add_commands
+from pipelines.printing import Arguments
 
 RUN_EPILOG = """examples:
   headrace run web --input crawl.warc.gz --output out
@@ -13,7 +15,7 @@ RUN_EPILOG = """examples:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole program."""
-    program = argparse.ArgumentParser(
+    program = Arguments(
         prog="headrace", description="The web in, training data out. Exit status: 0 done, 1 failed, 2 nothing started."
     )
     commands = program.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -95,6 +97,12 @@ def _execution(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--ledger", metavar="URL", help="where models' answers are kept, for several runs (default OUTPUT/ledger)"
     )
+    command.add_argument(
+        "--stuck-after",
+        type=float,
+        metavar="SECONDS",
+        help="a worker that tells nothing for so long is ended, and the row it was at found (default 1800; with Ray)",
+    )
     command.add_argument("--max-dead", type=float, metavar="FRACTION", help="dead rows allowed (default 0.001)")
     command.add_argument(
         "--no-removed-text",
@@ -104,3 +112,7 @@ def _execution(command: argparse.ArgumentParser) -> None:
         help="leave the text out of removed/",
     )
     command.add_argument("--json", action="store_true", default=None, help="print run.json as the last line")
+    command.add_argument("--log-format", choices=FORMATS, help="the log, on stderr: text (default), or json")
+    command.add_argument(
+        "--otel", action="store_true", default=None, help="send traces and metrics to OTEL_EXPORTER_OTLP_ENDPOINT"
+    )

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from cluster.errors import ConfigError, HeadraceError, RunError
+from cluster.events import Hear
 from cluster.lease import held
+from cluster.limits import STUCK_AFTER_S
+from cluster.log import Log, captured
 from cluster.phases import LEAST_MEMORY
 from cluster.plan import Plan, make_plan
 from cluster.run import Options, Runner, run
@@ -17,9 +20,15 @@ from cluster.shards import list_inputs
 from cluster.storage import Folder, address, locate
 from pipelines import model_commands
 from pipelines.arguments import parser
+from pipelines.asked import with_models
 from pipelines.config import bytes_of, configure, parse_sets, read_config
 from pipelines.funnel import funnel
+from pipelines.places import overlaps
+from pipelines.preflight import check_servers
+from pipelines.printing import complain, say, unforeseen
 from pipelines.recipes import find_recipe
+from pipelines.watching import watching
+from schemas import credentials
 from schemas.check import SchemaError
 from schemas.manifest import ManifestError
 
@@ -28,24 +37,39 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; errors are one line on stderr, then detail."""
     arguments = parser().parse_args(argv)
     try:
+        if faults := [*credentials.faults({k: v for k, v in vars(arguments).items() if k != "id"})]:
+            raise ConfigError("\n".join(dict.fromkeys(faults)))
         status = COMMANDS[arguments.command](arguments)
         sys.stdout.flush()  # a reader that has gone is met here, not when the interpreter ends
         return status
     except (ConfigError, SchemaError, ManifestError) as error:
-        return _complain(error, 2)
+        return complain(error, 2, _log(arguments))
     except HeadraceError as error:
-        return _complain(error, error.status)
+        return complain(error, error.status, _log(arguments))
     except KeyboardInterrupt:
-        print("headrace: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        what = "headrace: interrupted; the same command goes on where this one stopped"
+        _log(arguments).tell(what, event="interrupted", level="warning")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        return complain(unforeseen(error), 1, _log(arguments))
 
 
 def run_command(arguments: argparse.Namespace) -> int:
     options = run_options(arguments)
+    arguments.log_format = options["log_format"]  # also for what main has to say
+    log = _log(arguments)
+    with captured(log), watching(options) as hear:
+        result = with_models(options["output"], _run(options, hear, log))
+    say(json.dumps(result) if options["json"] else funnel(result, options["output"]))
+    return 0
+
+
+def _run(options: dict[str, Any], hear: Hear, log: Log) -> dict[str, Any]:
     plan = plan_of(options)
+    check_servers(plan, options["output"], options["fresh"])
     carried_out = Options(
         fresh=options["fresh"],
         redo=tuple(options["redo"]),
@@ -54,15 +78,15 @@ def run_command(arguments: argparse.Namespace) -> int:
         memory=bytes_of(options["memory"]),
         quiet=options["json"],
         ledger=options["ledger"],
+        log=log,
+        hear=hear,
     )
     try:
-        result = run(plan, options["output"], runner_of(options), carried_out)
+        return run(plan, options["output"], runner_of(options), carried_out)
     except RunError:
         if options["json"]:
-            print(json.dumps(json.loads(Folder(options["output"]).get("run.json"))))
+            say(json.dumps(json.loads(Folder(options["output"]).get("run.json"))))
         raise
-    print(json.dumps(result) if options["json"] else funnel(result, options["output"]))
-    return 0
 
 
 def run_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -75,6 +99,8 @@ def run_options(arguments: argparse.Namespace) -> dict[str, Any]:
         faults.append("no output: give --output")
     if not 0 <= options["max_dead"] <= 1:
         faults.append(f"--max-dead should be between 0 and 1, got {options['max_dead']}")
+    if not options["stuck_after"] > 0:
+        faults.append(f"--stuck-after should be above 0, got {options['stuck_after']}")
     if options["workers"] is not None and options["workers"] < 1:
         faults.append(f"--workers should be at least 1, got {options['workers']}")
     if options["fresh"] and options["redo"]:
@@ -84,6 +110,7 @@ def run_options(arguments: argparse.Namespace) -> dict[str, Any]:
             faults.append(f"--memory should be at least {LEAST_MEMORY >> 20}MiB, got {options['memory']}")
     except ValueError as error:
         faults.append(f"--memory {error}")
+    faults += overlaps(options["input"], options["output"]) if options["output"] else []
     if faults:
         raise ConfigError("\n".join(faults))
     return options
@@ -102,7 +129,7 @@ def runner_of(options: dict[str, Any]) -> Runner:
     if options["runner"] == "ray":
         from cluster.stream import RayRunner  # noqa: PLC0415 - importing Ray takes a second
 
-        return RayRunner(options["workers"], options["address"])
+        return RayRunner(options["workers"], options["address"], options["stuck_after"])
     from cluster.local import LocalRunner  # noqa: PLC0415 - beside its sibling
 
     return LocalRunner()
@@ -119,13 +146,14 @@ def plan_command(arguments: argparse.Namespace) -> int:
     plan = plan_of(options)
     found = describe(plan)
     if arguments.sample is not None:
+        check_servers(plan)
         found["estimate"] = estimate(plan, arguments.sample, options["workers"] or 1, options["ledger"])
     if arguments.json:
-        print(json.dumps(found))
+        say(json.dumps(found))
     else:
         from pipelines.estimate import as_text  # noqa: PLC0415 - beside its siblings
 
-        print(as_text(found))
+        say(as_text(found))
     return 0
 
 
@@ -133,14 +161,14 @@ def status_command(arguments: argparse.Namespace) -> int:
     from pipelines.status import as_text, status  # noqa: PLC0415 - only this command needs it
 
     found = status(arguments.output)
-    print(json.dumps(found) if arguments.json else as_text(found))
+    say(json.dumps(found) if arguments.json else as_text(found))
     return 0
 
 
 def report_command(arguments: argparse.Namespace) -> int:
     from pipelines.report import write_report  # noqa: PLC0415 - brings a template engine
 
-    print(f"report: {write_report(arguments.output)}")
+    say(f"report: {write_report(arguments.output)}")
     return 0
 
 
@@ -148,7 +176,7 @@ def explain_command(arguments: argparse.Namespace) -> int:
     from pipelines.explain import as_text, explain  # noqa: PLC0415 - only this command needs it
 
     found = explain(arguments.output, arguments.id)
-    print(json.dumps(found, default=str) if arguments.json else as_text(found))
+    say(json.dumps(found, default=str) if arguments.json else as_text(found))
     return 0
 
 
@@ -158,7 +186,7 @@ def replay_command(arguments: argparse.Namespace) -> int:
     output = Folder(address(*locate(arguments.output)))
     with held(output) if output.exists() else contextlib.nullcontext():
         found = replay(arguments.output)
-    print(json.dumps(found) if arguments.json else as_text(found))
+    say(json.dumps(found) if arguments.json else as_text(found))
     return 0
 
 
@@ -175,7 +203,7 @@ def audit_command(arguments: argparse.Namespace) -> int:
     if faults:
         raise ConfigError("\n".join(faults))
     found = audit(arguments.input, arguments.documents, arguments.seed, parse_sets(arguments.set))
-    print(json.dumps(found) if arguments.json else as_text(found))
+    say(json.dumps(found) if arguments.json else as_text(found))
     return 0
 
 
@@ -190,14 +218,14 @@ def submit_command(arguments: argparse.Namespace) -> int:
 def recipes_command(arguments: argparse.Namespace) -> int:
     from pipelines.catalogue import recipes_text  # noqa: PLC0415 - imports every stage
 
-    print(recipes_text())
+    say(recipes_text())
     return 0
 
 
 def stages_command(arguments: argparse.Namespace) -> int:
     from pipelines.catalogue import stages_text  # noqa: PLC0415 - imports every stage
 
-    print(stages_text(arguments.name))
+    say(stages_text(arguments.name))
     return 0
 
 
@@ -218,8 +246,13 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 DEFAULTS: dict[str, Any] = {
     "input": [], "output": None, "set": {}, "runner": "local", "workers": None, "address": None,
     "fresh": False, "redo": [], "max_dead": 0.001, "memory": "2GiB", "ledger": None, "removed_text": True,
-    "json": False,
+    "stuck_after": STUCK_AFTER_S,
+    "json": False, "log_format": "text", "otel": False,
 }  # fmt: skip
+
+
+def _log(arguments: argparse.Namespace) -> Log:
+    return Log(getattr(arguments, "log_format", None) or "text")
 
 
 def _merged(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -232,11 +265,3 @@ def _merged(arguments: argparse.Namespace) -> dict[str, Any]:
     for stage, values in parse_sets(arguments.set).items():
         settings.setdefault(stage, {}).update(values)
     return {**config, **given, "set": settings}
-
-
-def _complain(error: Exception, status: int) -> int:
-    first, *rest = str(error).splitlines() or [type(error).__name__]
-    if status == 2 and rest and not rest[0].startswith(" "):  # several faults: say so in the first line
-        first, rest = f"{len(rest) + 1} faults, nothing was started", [f"  {line}" for line in [first, *rest]]
-    print("\n".join([f"headrace: {first}", *rest]), file=sys.stderr)
-    return status

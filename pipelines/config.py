@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from cluster.errors import ConfigError
+from cluster.log import FORMATS
 from cluster.recipe import Recipe, change, setting_names
 from pipelines import plain_yaml
 from pipelines.recipes import read_yaml, unknown_keys
@@ -15,8 +16,9 @@ from stages.stage import name_of
 
 KEYS = (
     "input", "output", "set", "runner", "workers", "address", "fresh", "redo", "max_dead", "memory", "ledger",
-    "removed_text", "json",
+    "removed_text", "json", "log_format", "otel", "stuck_after",
 )  # fmt: skip
+SCHEME = re.compile(r"[a-z]+:")  # an engine without more, such as template:, which YAML takes for a mapping
 UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
 # What goes with another stage's setting. The tests of `Screen` are bounds of what filters behind it test; a budget is
@@ -41,7 +43,8 @@ def read_config(path: str) -> dict[str, Any]:
     kinds: dict[str, tuple[type, ...]] = {
         "input": (str, list), "output": (str,), "set": (dict,), "runner": (str,), "workers": (int,), "address": (str,),
         "fresh": (bool,), "redo": (str, list), "max_dead": (int, float), "memory": (str, int), "ledger": (str,),
-        "removed_text": (bool,), "json": (bool,),
+        "removed_text": (bool,), "json": (bool,), "log_format": (str,), "otel": (bool,),
+        "stuck_after": (int, float),
     }  # fmt: skip
     for key, kind in kinds.items():
         if key in data and (not isinstance(data[key], kind) or (isinstance(data[key], bool) and bool not in kind)):
@@ -49,6 +52,8 @@ def read_config(path: str) -> dict[str, Any]:
             faults.append(f"{path}: {key!r} should be {wanted}, found {data[key]!r}")
     if data.get("runner") not in (None, "local", "ray"):
         faults.append(f"{path}: 'runner' should be local or ray, found {data['runner']!r}")
+    if data.get("log_format") not in (None, *FORMATS):
+        faults.append(f"{path}: 'log_format' should be {' or '.join(FORMATS)}, found {data['log_format']!r}")
     for key in ("input", "redo"):
         texts = data.get(key, "given elsewhere")
         if isinstance(texts, list) and not (texts and all(isinstance(text, str) for text in texts)):
@@ -65,6 +70,8 @@ def bytes_of(size: str | int) -> int:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?i?b)?\s*", str(size).lower())
     if found is None or (found[2] or "") not in UNITS:
         raise ValueError(f"should be a size such as 4GB, 512MiB or a number of bytes, got {size!r}")
+    if len(found[1]) > 20:
+        raise ValueError(f"should be a size such as 4GB, got a number of {len(found[1])} digits")
     return int(float(found[1]) * UNITS[found[2] or ""])
 
 
@@ -92,7 +99,7 @@ def parse_sets(sets: list[str]) -> dict[str, dict[str, Any]]:
             faults.append(f"--set {text}: expected stage.setting=value, such as ExtractText.engine=resiliparse")
             continue
         try:
-            settings.setdefault(stage, {})[setting] = plain_yaml.load(value)
+            settings.setdefault(stage, {})[setting] = value if SCHEME.fullmatch(value) else plain_yaml.load(value)
         except yaml.YAMLError as error:
             faults.append(f"--set {text}: {error}")
     if faults:

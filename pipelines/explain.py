@@ -10,6 +10,7 @@ from cluster.commit import committed_files
 from cluster.errors import ConfigError
 from cluster.storage import Folder
 from pipelines.status import steps_in_order
+from schemas.visible import one_line
 
 SHOWN_CHARS = 500
 SHOWN_OUTPUT = 300  # code points of what a model wrote
@@ -49,8 +50,8 @@ def explain(output: str, doc_id: str) -> dict[str, Any]:
 
 def as_text(found: dict[str, Any]) -> str:
     """The same for a person."""
-    lines = [f"{found['id']}"]
-    lines += [f"  {key}: {found[key]}" for key in ("url", "date", "dump", "source") if key in found]
+    lines = [one_line(found["id"])]
+    lines += [f"  {key}: {one_line(str(found[key]))}" for key in ("url", "date", "dump", "source") if key in found]
     for step in found["steps"]:
         lines.append(f"step {step['step']}: {step['outcome']}  ({step['file']})")
         lines += [f"  {stage:<20} {verdict}" for stage, verdict in step["verdicts"].items()]
@@ -61,7 +62,7 @@ def as_text(found: dict[str, Any]) -> str:
             lines.append(
                 f"  edit by {edit['stage']}, {rule}: {edit['n_chars_before']:,} -> {edit['n_chars_after']:,} characters"
             )
-        lines += [f"  {name} = {value}" for name, value in step["columns"].items()]
+        lines += [f"  {one_line(name)} = {one_line(str(value))}" for name, value in step["columns"].items()]
         if step.get("error"):
             lines.append(f"  error: {step['error']}")
         if step["text"]:
@@ -197,7 +198,7 @@ def _cluster_text(doc_id: str, cluster: dict[str, Any]) -> list[str]:
         score = _score(other)
         how = "stays" if other["duplicate_of"] is None else "removed" if score is None else f"removed {score:.3f}"
         of = f"  as {other['duplicate_of']}" if other["duplicate_of"] not in (None, cluster["stays"]) else ""
-        lines.append(f"  {how:<14} {other['id']}{of}" + (f"  {other['url']}" if other.get("url") else ""))
+        lines.append(one_line(f"  {how:<14} {other['id']}{of}" + (f"  {other['url']}" if other.get("url") else "")))
     return lines + ([f"  and {cluster['more']:,} more"] if cluster["more"] else [])
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from cluster.progress import duration
+from pipelines.asked import lines_of
 
 BAR = 24
 
@@ -14,7 +15,8 @@ def funnel(result: dict[str, Any], output: str) -> str:
     for step in result["steps"]:
         lines.append(f"{step['name']}: {step['shards']} shards, {_rows(step['rows_in'], first)} in")
         if step["emitted"]:
-            lines.append(_line("+ made", step["emitted"], first))
+            what = "+ made" if step["emitted"] > 0 else "- joined to others"
+            lines.append(_line(what, abs(step["emitted"]), first))
         for reason, rows in step["dropped"].items():
             lines.append(_line(f"- {reason}", rows, first))
         if step["dead"]:
@@ -22,6 +24,7 @@ def funnel(result: dict[str, Any], output: str) -> str:
         lines.append(_line("= kept", step["out"], first))
         if step["unreadable"]:
             lines.append(f"  {step['unreadable']:,} pieces of input were unreadable (see manifests/)")
+        lines += lines_of(step)
         lines.append("")
     final = result["final"]
     lines.append(

@@ -10,6 +10,8 @@ from typing import Any
 
 from cluster.errors import ConfigError
 from pipelines.config import parse_sets
+from pipelines.printing import say
+from schemas.visible import visible
 
 
 def add_commands(commands: Any) -> None:
@@ -37,8 +39,8 @@ def probe_command(arguments: argparse.Namespace) -> int:
     _at_least(arguments, documents=1, seed=0)
     if not arguments.input:
         raise ConfigError("no input: give --input")
-    found = probe(arguments.input, arguments.documents, arguments.seed, parse_sets(arguments.set))
-    print(json.dumps(found) if arguments.json else as_text(found))
+    found = probe(arguments.input, arguments.documents, arguments.seed, parse_sets(arguments.set), _tell)
+    say(json.dumps(found) if arguments.json else as_text(found))
     return 0
 
 
@@ -54,6 +56,7 @@ def _refiner(command: argparse.ArgumentParser) -> None:
     command.add_argument("--minutes", type=float, default=18.0, metavar="N", help="of CPU time (default 18)")
     command.add_argument("--steps", type=int, metavar="N", help="so many, whatever time they take")
     command.add_argument("--seed", type=int, default=1, metavar="S", help="default 1")
+    command.add_argument("--start", metavar="ENGINE", help="a refiner to go on from (transformers:headrace-refiner)")
     command.add_argument("--annotator", metavar="ENGINE", help="a model that labels texts of --annotate")
     command.add_argument("--annotate", action="append", default=[], metavar="PARQUET", help="texts for the annotator")
     command.add_argument("--sample", type=int, default=500, metavar="N", help="how many of them (default 500)")
@@ -72,20 +75,17 @@ def train_refiner_command(arguments: argparse.Namespace) -> int:
     if arguments.minutes <= 0:
         raise ConfigError(f"--minutes should be above 0, got {arguments.minutes:g}")
 
-    def tell(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
     labelled: list[Any] = []
     if arguments.annotator:
         labelled, rejected = annotated_documents(
             arguments.annotator, arguments.annotate, arguments.sample, arguments.annotator_format
         )
-        tell(f"annotator: {len(labelled)} documents, rejected {rejected}")
-    settings = Settings(minutes=arguments.minutes, steps=arguments.steps, seed=arguments.seed)
+        _tell(f"annotator: {len(labelled)} documents, rejected {rejected}")
+    settings = Settings(arguments.minutes, arguments.steps, arguments.seed, start=arguments.start)
     found = train_refiner(
-        arguments.output, arguments.input, arguments.pages, arguments.truth, settings, labelled, tell=tell
+        arguments.output, arguments.input, arguments.pages, arguments.truth, settings, labelled, tell=_tell
     )
-    print(json.dumps(found) if arguments.json else as_text(found))
+    say(json.dumps(found) if arguments.json else as_text(found))
     return 0
 
 
@@ -116,7 +116,7 @@ def train_fasttext_command(arguments: argparse.Namespace) -> int:
     found = train_fasttext(
         arguments.input, arguments.label, arguments.output, arguments.text, arguments.held_back, options
     )
-    print(json.dumps(found) if arguments.json else as_text(found))
+    say(json.dumps(found) if arguments.json else as_text(found))
     return 0
 
 
@@ -125,8 +125,12 @@ def scaling_command(arguments: argparse.Namespace) -> int:
 
     _at_least(arguments, terms=1)
     found = scaling(arguments.points, arguments.terms, arguments.target)
-    print(json.dumps(found) if arguments.json else as_text(found))
+    say(json.dumps(found) if arguments.json else as_text(found))
     return 0
+
+
+def _tell(line: str) -> None:
+    print(visible(line), file=sys.stderr, flush=True)
 
 
 def _input(command: argparse.ArgumentParser, what: str) -> None:

@@ -5,6 +5,9 @@ from typing import Any
 
 import yaml
 
+DEEPEST = 50  # recipes are five deep
+MOST = 100_000
+
 
 class _Loader(yaml.SafeLoader):
     """The safe loader with its own table of implicit types."""
@@ -19,5 +22,40 @@ _Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False
 
 
 def load(text: str) -> Any:
-    """Plain data from YAML. Raises `yaml.YAMLError`; never makes anything but plain data."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+    """Plain data from YAML, at most `MOST` values. Raises `yaml.YAMLError`; never makes anything but plain data."""
+    _not_too_deep(text)
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _size(node, {}) > MOST:
+            raise _refused(f"stands for more than {MOST:,} values", node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _not_too_deep(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise _refused(f"lists and mappings within one another, more than {DEEPEST} deep", event)
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values the node stands for once its aliases are written out: a kilobyte of those can be a billion."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise _refused("holds itself", node)
+        return known[id(node)]
+    known[id(node)] = 0
+    inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+    inner = [] if isinstance(node, yaml.ScalarNode) else inner
+    known[id(node)] = 1 + sum(_size(part, known) for part in inner)
+    return known[id(node)]
+
+
+def _refused(what: str, at: Any) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, what, at.start_mark)

@@ -12,11 +12,14 @@ context too short) is not acceptable.
 """
 
 import dataclasses
+import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from cluster.errors import ConfigError
 from cluster.plan import make_plan
+from cluster.progress import duration
 from cluster.shards import list_inputs
 from pipelines.audit import sample
 from pipelines.config import configure
@@ -32,8 +35,21 @@ LEAST_KEPT = 0.5
 WORDS_KEPT = (0.30, 0.999)
 
 
-def probe(urls: list[str], documents: int, seed: int, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Plain data: how the model of `ProxChunks` answers in each format on `documents` texts of `urls`."""
+def silent(line: str) -> None:
+    """Tells nobody."""
+
+
+def probe(
+    urls: list[str],
+    documents: int,
+    seed: int,
+    settings: dict[str, dict[str, Any]],
+    tell: Callable[[str], None] = silent,
+) -> dict[str, Any]:
+    """Plain data: how the model of `ProxChunks` answers in each format on `documents` texts of `urls`.
+
+    `tell` hears how far it is: a line before the model is loaded, one before each format and one behind it.
+    """
     recipe = configure(refine(), settings)
     stage = recipe.steps[0].stages[1]
     assert isinstance(stage, ProxChunks)
@@ -42,9 +58,15 @@ def probe(urls: list[str], documents: int, seed: int, settings: dict[str, dict[s
     texts = sample(make_plan(recipe, list_inputs(urls)), documents, seed)
     if not texts:
         raise ConfigError(f"{', '.join(urls)}: no text to probe with")
+    tell(f"probe: {len(texts):,} documents, {len(FORMATS)} formats; opening {stage.engine}")
     asker = open_asker(parse(stage.engine, "ProxChunks"), str(stage.model_id))
+    tried: list[dict[str, Any]] = []
     try:
-        tried = [try_format(stage, asker, name, texts) for name in FORMATS]
+        for number, name in enumerate(FORMATS, 1):
+            tell(f"probe: {name} ({number} of {len(FORMATS)}) ...")
+            begun = time.monotonic()
+            tried.append(try_format(stage, asker, name, texts))
+            tell(f"probe: {name}: {_short(tried[-1])}, in {duration(time.monotonic() - begun)}")
     finally:
         asker.engine.close()
     acceptable = [one for one in tried if one["acceptable"]]
@@ -57,6 +79,12 @@ def probe(urls: list[str], documents: int, seed: int, settings: dict[str, dict[s
         "formats": tried,
         "best": max(acceptable, key=lambda one: one["operations"])["prompt_format"] if acceptable else None,
     }
+
+
+def _short(one: dict[str, Any]) -> str:
+    """The figures of a format in a few words."""
+    lost = "".join(f", {one[what]:,} {what}" for what in ("skipped", "failed") if one[what])
+    return f"{one['asked']:,} asked{lost}, operations {one['operations']:.0%}, words kept {one['words']:.0%}"
 
 
 def try_format(stage: ProxChunks, asker: Asker, name: PromptFormat, texts: list[str]) -> dict[str, Any]:

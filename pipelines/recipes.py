@@ -19,6 +19,7 @@ from cluster.barrier import Moving, Shuffle
 from cluster.errors import ConfigError
 from cluster.recipe import Recipe, Step, build
 from pipelines import plain_yaml
+from schemas import credentials
 from schemas.check import nearest
 from stages.stage import Source, Stage
 
@@ -73,6 +74,8 @@ def read_yaml(path: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping, found {type(data).__name__}")
+    if faults := [*credentials.faults(data)]:
+        raise ConfigError("\n".join(f"{path}: {fault}" for fault in dict.fromkeys(faults)))
     return data
 
 

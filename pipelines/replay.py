@@ -24,6 +24,7 @@ from cluster.recipe import restore
 from cluster.remember import Ask
 from cluster.run import run_totals, step_totals
 from cluster.storage import Folder
+from pipelines.asked import with_models
 from pipelines.status import steps_in_order
 from schemas import columns as c
 from schemas.document import DEAD
@@ -48,11 +49,14 @@ def replay(output: str) -> dict[str, Any]:
             stale.append(name)
         else:
             found.append(_replay_step(folder, name))
-    if result is not None and not stale:
+    if result is not None and not stale and not any(step["dead_before"] for step in found):
+        folder.put("run.json", json.dumps(result, indent=1).encode())
+    elif result is not None and not stale:
         seconds = {step["name"]: step["seconds"] for step in result["steps"]}
         totals = [step_totals(Target(f"{folder.url}/{name}"), name, seconds[name]) for name in steps if name in seconds]
         result = run_totals(result["recipe"], result["status"], result["final"], result["seconds"], totals)
         folder.put("run.json", json.dumps(result, indent=1).encode())
+        with_models(output, result)
     return {"output": output, "steps": found, "to_run_again": stale}
 
 
@@ -83,10 +87,12 @@ def _lacks_rows(folder: Folder, upstream: Folder) -> bool:
 def _replay_step(folder: Folder, name: str) -> dict[str, Any]:
     step = json.loads(folder.get(f"{name}/step.json"))
     target = Target(f"{folder.url}/{name}", step.get("removed_text", True))
+    paths = list(committed_files(target.folder, "dead"))
+    if not paths:  # stages are slow to make: they read their models' files
+        return {"step": name, "dead_before": 0, "kept": 0, "dropped": 0, "dead": 0}
     stages = _stages(step)
     ask = here(stages, target)
-    paths = list(committed_files(target.folder, "dead"))
-    ledger = open_ledger(stages, step.get("ledger"), name) if paths else None
+    ledger = open_ledger(stages, step.get("ledger"), name)
     before, after = 0, Counts()
     manifests = read_manifests(target.folder)
     for path in paths:

@@ -68,8 +68,10 @@ def train_refiner(
     held = [d for d in documents if is_held_back(d.site)]
     tell(f"{len(learnt)} documents to learn from, {len(held)} held back")
     begun = time.process_time()
-    tokenizer = train_tokenizer(vocabulary_texts(learnt), settings.shape.vocabulary)
-    trained = train(learnt, tokenizer, settings, time.process_time, tell)
+    before = _refiner(settings.start) if settings.start else None
+    start, tokenizer = folder.load(before) if before else (None, None)
+    tokenizer = tokenizer or train_tokenizer(vocabulary_texts(learnt), settings.shape.vocabulary)
+    trained = train(learnt, tokenizer, settings, time.process_time, tell, start)
     seconds = time.process_time() - begun
     with TemporaryDirectory() as scratch:
         path = Path(scratch)
@@ -91,16 +93,27 @@ def train_refiner(
             "split": "held back: sites (documents where the site is unknown) whose SHA-256 is 0 modulo 5",
             "data_sha256": fingerprint(documents),
             "sources": sources,
-            "settings": asdict(replace(settings, steps=trained.steps)),
+            "settings": asdict(replace(settings, steps=trained.steps, start=None)),
             "losses": trained.losses,
             "shift": trained.shift,
             "held_back": found,
-        }
+        } | ({"start": folder.history(before)} if before else {})
         folder.write_json(path / folder.TRAINING, report)
         target = Folder(output)
         for file in sorted(path.iterdir()):
             target.put(file.name, file.read_bytes())
     return {"output": output, **report}
+
+
+def _refiner(engine: str) -> Path:
+    """The folder of a refiner that `headrace train refiner` wrote."""
+    path = parse(engine if ":" in engine else f"transformers:{engine}", "train refiner, --start").folder
+    if path is None or not (path / folder.TRAINING).is_file():
+        raise ConfigError(
+            f"--start {engine}: no refiner of `headrace train refiner` is there (no {folder.TRAINING}); "
+            "give its folder, or transformers:headrace-refiner for the one that comes with headrace"
+        )
+    return path
 
 
 def annotated_documents(

@@ -6,10 +6,14 @@ shard is in it: rows_in + emitted == out + sum(dropped) + dead, checked before i
 
 import dataclasses
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 VERSION = 1
+SHARD = re.compile(r"[A-Za-z0-9_-]{1,255}")  # it names files: nothing in it leads out of the step's folder
+PARTS = ("data", "removed", "dead")
 MAX_LISTED = 100  # unreadable pieces that a manifest lists by offset; all are counted
 
 
@@ -98,7 +102,7 @@ def from_json(text: str | bytes, where: str) -> Manifest:
     """Read a manifest; raise `ManifestError` that names `where` and every fault."""
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{where}: not JSON: {error}") from error
     names = {f.name for f in dataclasses.fields(Manifest)}
     faults = [] if isinstance(data, dict) else ["not an object"]
@@ -119,8 +123,42 @@ def from_json(text: str | bytes, where: str) -> Manifest:
                 "stages": {name: StageCost(**cost) for name, cost in data["stages"].items()},
             }
         )
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
         raise ManifestError(f"{where}: {error}") from error
+    if faults := [*_out_of_place(manifest), *_no_counts(manifest)]:
+        raise ManifestError(f"{where}: " + "; ".join(faults))
     if manifest.counts.missing:
         raise ManifestError(f"{where}: {manifest.counts.missing} rows went in and came out nowhere")
     return manifest
+
+
+def _out_of_place(manifest: Manifest) -> Iterator[str]:
+    """Names that are not those of this shard's files: readers open what a manifest names, a replay deletes it."""
+    shard: Any = manifest.shard  # whatever JSON can hold
+    source: Any = manifest.source
+    if not isinstance(shard, str) or not SHARD.fullmatch(shard):
+        yield f"shard {shard!r} is no name of a shard"
+        return
+    own = [f"{part}/{shard}.parquet" for part in PARTS]
+    yield from (f"file {f.path!r} is none of {', '.join(own)}" for f in manifest.files if f.path not in own)
+    if not isinstance(source, dict):
+        yield f"source {source!r} is not an object"
+    elif "replays" in source and not (isinstance(source["replays"], str) and SHARD.fullmatch(source["replays"])):
+        yield f"source.replays {source['replays']!r} is no name of a shard"
+
+
+def _no_counts(manifest: Manifest) -> Iterator[str]:
+    """What should be a number and is none."""
+    counts = {f"counts.{name}": n for name, n in vars(manifest.counts).items() if name != "dropped"}
+    dropped: Any = manifest.counts.dropped
+    if not isinstance(dropped, dict):
+        yield f"counts.dropped {dropped!r} is not an object"
+    else:
+        counts |= {f"counts.dropped.{name}": n for name, n in dropped.items()}
+    for file in manifest.files:
+        counts |= {f"rows of {file.path}": file.rows, f"bytes of {file.path}": file.bytes}
+    yield from (f"{name} {n!r} is no whole number" for name, n in counts.items() if type(n) is not int)
+    times = {"seconds": manifest.seconds, "cpu_seconds": manifest.cpu_seconds}
+    for stage, cost in manifest.stages.items():
+        times |= {f"stages.{stage}.{name}": n for name, n in vars(cost).items()}
+    yield from (f"{name} {n!r} is no number" for name, n in times.items() if type(n) not in (int, float))

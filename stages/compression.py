@@ -13,6 +13,7 @@ import zstandard
 
 READ_BYTES = 1 << 20  # asked of the file at a time
 FEED_BYTES = 1 << 16  # given to the decompressor at a time: bounds what one call of gzip returns to 64 MB
+ZSTD_FEED_BYTES = 1 << 11  # 4 bytes of Zstandard can be 128 KB: as many MB
 MAGIC_BYTES = 4
 SHOWN_BYTES = 16  # of what is no member
 SKIPPABLE = tuple(bytes((0x50 + i,)) + b"\x2a\x4d\x18" for i in range(16))  # frames that hold no data
@@ -29,6 +30,7 @@ class Codec:
     magic: bytes
     new: Callable[[], Any]
     others: tuple[bytes, ...] = ()
+    feed: int = FEED_BYTES
 
     def begins(self, stored: bytes) -> bool:
         return stored.startswith((self.magic, *self.others))
@@ -36,7 +38,9 @@ class Codec:
 
 GZIP = Codec("gzip", b"\x1f\x8b\x08", lambda: zlib.decompressobj(31))
 LZ4 = Codec("lz4", b"\x04\x22\x4d\x18", lz4.frame.LZ4FrameDecompressor, SKIPPABLE)
-ZSTD = Codec("zstd", b"\x28\xb5\x2f\xfd", lambda: zstandard.ZstdDecompressor().decompressobj(), SKIPPABLE)
+ZSTD = Codec(
+    "zstd", b"\x28\xb5\x2f\xfd", lambda: zstandard.ZstdDecompressor().decompressobj(), SKIPPABLE, ZSTD_FEED_BYTES
+)
 BROKEN = (zlib.error, zstandard.ZstdError, RuntimeError, EOFError)  # what they raise on bytes that are not theirs
 
 
@@ -109,7 +113,7 @@ def inflate(window: Window, codec: Codec) -> Iterator[bytes | End | Fault]:
         return
     member = codec.new()
     while not member.eof:
-        stored = window.peek(FEED_BYTES)
+        stored = window.peek(codec.feed)
         if not stored:
             yield Fault(start, f"the file ends within a {codec.name} member", cut=True)
             return
@@ -134,10 +138,10 @@ def _salvage(window: Window, codec: Codec, start: int) -> Iterator[bytes]:
     window.move(start)
     member = codec.new()
     while window.pos < failed:
-        stored = window.peek(FEED_BYTES)
+        stored = window.peek(codec.feed)
         member.decompress(stored)
         window.skip(len(stored))
-    for byte in window.peek(FEED_BYTES):
+    for byte in window.peek(codec.feed):
         try:
             data = member.decompress(bytes((byte,)))
         except BROKEN:

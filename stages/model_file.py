@@ -12,6 +12,8 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
+from schemas import credentials
+
 TIMEOUT_SECONDS = 60.0
 BLOCK = 1 << 20
 
@@ -32,6 +34,8 @@ def is_url(model: str) -> bool:
 
 def checksum(model: str, sha256: str | None, who: str) -> str:
     """The SHA-256 that `model` must have: the given one, or for a local file its own. `who` asks, for messages."""
+    if (fault := credentials.fault(model)) is not None:
+        raise ModelFileError(f"{who}: {fault}")
     if is_url(model):
         scheme = model.partition("://")[0]
         if scheme not in ("http", "https"):

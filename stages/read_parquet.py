@@ -5,6 +5,7 @@
 | `null_text` | the text is null     |
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,12 +18,18 @@ import pyarrow.parquet as pq
 from schemas import columns
 from schemas.check import SchemaError, nearest
 from stages.ids import id_of, source_of
+from stages.parquet_groups import GroupError, batches
 from stages.stage import Piece, Read, Resources, Unreadable
 from stages.watched import Watched
 
 # A verdict of an earlier run is not one of this run.
 VERDICTS = (columns.DROP_STAGE.name, columns.DROP_REASON.name, columns.ERROR.name)
 NULL_TEXT = "null_text"
+# What a damaged file is met with; ArrowMemoryError, which is no fault of the file, is none of them.
+BROKEN = (
+    OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, pa.ArrowKeyError, pa.ArrowCapacityError,
+    pa.ArrowIndexError, UnicodeDecodeError, OverflowError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class ReadParquet:
         watched = Watched(file)
         try:
             footer = pq.ParquetFile(watched).metadata
-        except (OSError, pa.ArrowInvalid):
+        except BROKEN:
             if watched.failure is not None:
                 raise
             return [Piece(uri)]
@@ -69,7 +76,7 @@ class ReadParquet:
         watched = Watched(file)
         try:
             footer = pq.ParquetFile(watched).schema_arrow
-        except (OSError, pa.ArrowInvalid) as error:
+        except BROKEN as error:
             if watched.failure is not None:
                 raise
             raise ValueError(f"no Parquet file: {error}") from error
@@ -84,7 +91,7 @@ def read(settings: ReadParquet, file: BinaryIO, piece: Piece) -> Iterator[pa.Tab
     watched = Watched(file)
     try:
         parquet = pq.ParquetFile(watched)
-    except (OSError, pa.ArrowInvalid) as error:
+    except BROKEN as error:
         if watched.failure is not None:
             raise
         yield Unreadable(piece.start, f"no Parquet file: {error}")
@@ -99,11 +106,11 @@ def read(settings: ReadParquet, file: BinaryIO, piece: Piece) -> Iterator[pa.Tab
         n_rows = _rows_per_table(footer.row_group(group), settings.table_bytes)
         names = sorted({name for _, name in columns_ if name is not None}, key=parquet.schema_arrow.names.index)
         try:
-            for batch in parquet.iter_batches(n_rows, row_groups=[group], columns=names):
+            for batch in batches(parquet, watched, group, names, n_rows):
                 table = pa.Table.from_batches([batch])
                 yield from _cut(mapped(table, columns_, piece.uri, first), settings.table_bytes)
                 first += batch.num_rows
-        except (OSError, pa.ArrowInvalid) as error:
+        except (*BROKEN, GroupError) as error:
             if watched.failure is not None:
                 raise
             yield Unreadable(group, f"row group {group} from row {first} on: {error}")
@@ -119,6 +126,11 @@ def plan(settings: ReadParquet, schema: pa.Schema, uri: str) -> list[tuple[pa.Fi
         for there, name in taken.items()
         if there not in schema.names
     ]
+    twice = [name for name, n in Counter(schema.names).items() if n > 1]
+    if twice:
+        raise SchemaError(
+            f"{uri}: more than one column is called {', '.join(map(repr, twice[:5]))}: rename all but one"
+        )
     planned: list[tuple[pa.Field, str | None]] = []
     for field in schema:
         name = taken.get(field.name, field.name)

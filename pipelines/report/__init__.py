@@ -10,12 +10,13 @@ synthesis      what was made from documents: fan-out, faithfulness, diversity, b
 entity_graph   the entities that synthetic rows relate, as Parquet and as a drawing
 contamination   test items of benchmarks that a step found, counted over all rows; a section of its own
 charts    numbers and shapes as text and inline SVG
-page.html, page.css   the page; every value from the data is escaped by the template engine
+page.html, page.css   the page; every value from the data is escaped by the template engine, and no script may run in it
 """
 
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from cluster.storage import Folder
 from pipelines.report import charts
@@ -26,6 +27,7 @@ from pipelines.report.figures import Figures, draw
 from pipelines.report.refinement import Refinement, read_refinement
 from pipelines.report.sample import read_sample
 from pipelines.report.synthesis import Synthesis, read_synthesis
+from schemas.visible import visible
 
 NAME = "report.html"
 
@@ -56,6 +58,7 @@ def page(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -70,3 +73,8 @@ def page(
         refinement=refinement,
         synthesis=synthesis,
     )
+
+
+def _shown(value: object) -> object:
+    """A value as the page shows it: markup is our own, and text cannot turn what stands beside it around."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -8,8 +8,10 @@ calls has changed. numba writes its files by renaming them, so several workers m
 Importing numba takes 0.4 s, so stages import their kernels in `open`.
 """
 
+import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +33,20 @@ def cache_folder() -> Path:
         writable = os.access(cache, os.W_OK)
     except OSError:
         writable = False
-    return (cache if writable else Path(tempfile.gettempdir()) / f"headrace-numba-{os.getuid()}") / _sources()
+    return (cache if writable else _own(Path(tempfile.gettempdir()) / f"headrace-numba-{os.getuid()}")) / _sources()
+
+
+def _own(folder: Path) -> Path:
+    """`folder`, where anybody may write beside it, if it is ours alone; else another one, for this process.
+
+    What numba keeps is pickled: whoever puts files there runs code as us.
+    """
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700, parents=True)
+    found = folder.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
+        return folder
+    return Path(tempfile.mkdtemp(prefix="headrace-numba-"))
 
 
 def _sources() -> str:

@@ -1,14 +1,14 @@
 """Requests through the ledger to the engine, and the account of what was asked for each row."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 import pyarrow as pa
 
 from schemas import columns as c
-from stages.models.engine import Answer, Engine, Failure, Request
-from stages.models.ledger import Forgetful, Ledger, key_of, pack, unpack
+from stages.models.engine import Answer, Engine, Failure, Keeping, Request
+from stages.models.ledger import Forgetful, Ledger, Noting, key_of, pack, unpack
 from stages.models.spec import Spec, check_folder, open_engine
 from stages.stage import set_columns
 
@@ -39,13 +39,20 @@ class Asker:
         places = list(wanted.values())
         try:
             asked = Made(len(places), lambda i: requests[places[i]])
-            for number, result in self.engine.generate(asked) if places else ():
+            for number, result in self._generate(asked, order) if places else ():
                 results[order[number]] = result
                 if isinstance(result, Answer):
                     self.ledger.add(order[number], pack(result))
         finally:
             self.ledger.flush()
         return [results[key] for key in keys]
+
+    def _generate(self, asked: Sequence[Request], keys: list[bytes]) -> Iterator[tuple[int, Answer | Failure]]:
+        """The engine's results. What is paid for is noted by who has read it: it may wait here until it is added."""
+        engine, ledger = self.engine, self.ledger
+        if isinstance(engine, Keeping) and isinstance(ledger, Noting):
+            return engine.generate_and_keep(asked, lambda number, answer: ledger.note(keys[number], pack(answer)))
+        return engine.generate(asked)
 
 
 class Made(Sequence[Request]):

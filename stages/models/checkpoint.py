@@ -20,6 +20,8 @@ AUTO: dict[Head, str] = {
     "base": "AutoModel",
 }
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+# A checkpoint's own Python is never run, not even if somebody at a terminal says yes; a pickle may hold tensors alone.
+NO_CODE = {"trust_remote_code": False, "weights_only": True}
 UNUSED = "pooler."  # BERT's pooler: embeddings are made of the hidden states, and many checkpoints lack it
 
 
@@ -75,7 +77,7 @@ def load(spec: Spec, head: Head, device: Any, attention: str | None = None) -> A
     more = {} if attention is None else {"attn_implementation": attention}
     try:
         model, info = getattr(transformers, AUTO[head]).from_pretrained(
-            spec.folder or spec.target, dtype=dtype_of(spec, device), output_loading_info=True, **more
+            spec.folder or spec.target, dtype=dtype_of(spec, device), output_loading_info=True, **NO_CODE, **more
         )
     except (OSError, ValueError) as error:  # nothing there; or a class of model that has no such head
         raise StageError(f"engine transformers:{spec.target}: does not load as {AUTO[head]}: {error}") from error
@@ -101,7 +103,7 @@ def load_tokenizer(spec: Spec) -> Any:
 
     name = spec.options["tokenizer"] or spec.folder or spec.target
     try:
-        return transformers.AutoTokenizer.from_pretrained(name)
+        return transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise StageError(f"engine transformers:{spec.target}: no tokenizer in {name}: {error}") from error
 
@@ -111,7 +113,7 @@ def load_config(spec: Spec) -> Any:
     import transformers  # noqa: PLC0415 - an extra
 
     try:
-        return transformers.AutoConfig.from_pretrained(spec.folder or spec.target)
+        return transformers.AutoConfig.from_pretrained(spec.folder or spec.target, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise StageError(f"engine transformers:{spec.target}: no model there: {error}") from error
 

@@ -8,9 +8,9 @@ for another process. Temporary trouble is the engine's own business: it waits an
     for number, result in engine.generate(requests): ...
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,19 @@ class Failure:
     """Why one request has no result: the model's context is too short for it, the server rejects its content."""
 
     error: str
+
+
+Keep = Callable[[int, Answer], None]
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """An engine whose answers cost money. `keep` has each before another is asked for in its place, in any thread.
+
+    So no more is ever paid for and not kept than the engine asks at a time; answers may wait to be taken for long.
+    """
+
+    def generate_and_keep(self, requests: Sequence[Request], keep: Keep) -> Iterator[tuple[int, Answer | Failure]]: ...
 
 
 class Engine(Protocol):

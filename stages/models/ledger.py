@@ -7,7 +7,7 @@ the same model behind another back end, address or batch has the same answers.
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import orjson
 
@@ -19,8 +19,7 @@ KEY_BYTES = 16
 class Ledger(Protocol):
     """Answers as bytes, by key. What was added is found again once it is flushed, here and by other workers.
 
-    An answer that was added is on storage within seconds even before `flush`, so that a killed process loses little.
-    Threads may call it at the same time.
+    An answer that was added outlives the process even before `flush`. Threads may call it at the same time.
     """
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, bytes]: ...
@@ -28,6 +27,13 @@ class Ledger(Protocol):
     def add(self, key: bytes, value: bytes) -> None: ...
 
     def flush(self) -> None: ...
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """A ledger that takes an answer as soon as it is read: `note` does not wait, as `add`, which is to follow, may."""
+
+    def note(self, key: bytes, value: bytes) -> None: ...
 
 
 class Forgetful:

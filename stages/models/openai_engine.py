@@ -24,7 +24,7 @@ from typing import Any
 from yarl import URL
 
 from stages.models import openai_wire as wire
-from stages.models.engine import Answer, Failure, Prompt, Request, Scored, Vector
+from stages.models.engine import Answer, Failure, Keep, Prompt, Request, Scored, Vector
 from stages.models.openai_client import Client
 from stages.models.openai_faults import Unsupported
 from stages.models.openai_pace import Backoff
@@ -70,6 +70,10 @@ class OpenAIEngine:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer | Failure]]:
         """Answers in the order in which they come."""
+        return self.generate_and_keep(requests, lambda number, answer: None)
+
+    def generate_and_keep(self, requests: Sequence[Request], keep: Keep) -> Iterator[tuple[int, Answer | Failure]]:
+        """The same; `keep` is called in the client's thread, which asks nothing else meanwhile."""
 
         def make(number: int) -> Call:
             request = requests[number]
@@ -79,7 +83,9 @@ class OpenAIEngine:
 
         def read(number: int, payload: Any, seconds: float) -> Answer:
             wire.check_model(payload, self._model)
-            return wire.read_answer(payload, seconds, requests[number].prompt, self._count)
+            answer = wire.read_answer(payload, seconds, requests[number].prompt, self._count)
+            keep(number, answer)
+            return answer
 
         def adapt(message: str) -> bool:
             self._limit = "max_completion_tokens" if "max_completion_tokens" in message else self._limit

@@ -4,6 +4,7 @@
     transformers:headrace-refiner                      the refiner that headrace brings with it
     vllm:ORG/MODEL?gpus=1&max_model_len=2048           vLLM's async engine in this process (its own environment)
     openai:http://host:8000/v1?concurrency=512#MODEL   any OpenAI-compatible server; OPENAI_API_KEY, or key_env=NAME
+    template:                                          no model: rules that answer our prompts, for dry runs and tests
 
 Options are execution: they change how fast and where, not what is asked of which model. So a resume goes on with
 another server of the same model; the model's name is what counts (`model_id`).
@@ -11,17 +12,20 @@ another server of the same model; the model's name is what counts (`model_id`).
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
+from schemas import credentials
 from schemas.check import nearest
 from stages.models.engine import Engine
 from stages.stage import Resources, StageError
 
-Kind = Literal["transformers", "vllm", "openai"]
+Kind = Literal["transformers", "vllm", "openai", "template"]
 BUNDLED = {"headrace-refiner": "refine/refiner"}  # folders of the package `stages`
+TEMPLATE = "template-1"  # what its answers are kept under: another number where rules change
 WEIGHTS = (".safetensors", ".bin", ".json", ".model", ".txt")  # what a folder's identity is made of
 
 PLACES = ("/", "./", "../", "~")  # what a path begins with; no name on a hub does
@@ -48,6 +52,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "tokens_per_minute": 0.0, "timeout": 600.0, "patience": 900.0, "tries": 8, "key_env": "OPENAI_API_KEY",
         "style": "auto", "structured": "vllm", "tokenizer": "",
     },
+    "template": {**COMMON, "memory_gb": 1.0, "labels": "score"},
 }  # fmt: skip
 
 
@@ -69,7 +74,7 @@ class Spec:
     @property
     def folder(self) -> Path | None:
         """The local folder of the model, if it is one."""
-        if self.kind == "openai":
+        if self.kind in ("openai", "template"):
             return None
         path = Path(self.target).expanduser()
         return path if path.is_dir() else None
@@ -95,22 +100,28 @@ class Spec:
 
 def parse(engine: str, who: str) -> Spec:
     """Read `engine`; `ValueError` says what is wrong with it. `who` asks, for messages."""
+    if (fault := credentials.fault(engine)) is not None:
+        raise ValueError(f"{who}: {fault}")
     kind, colon, rest = engine.partition(":")
     if not colon or kind not in OPTIONS:
         hint = nearest(kind, list(OPTIONS)) if colon else ""
-        raise ValueError(f"{who}: engine {engine!r} should begin with transformers:, vllm: or openai:{hint}")
+        raise ValueError(f"{who}: engine {engine!r} should begin with transformers:, vllm:, openai: or template:{hint}")
     rest, _, fragment = rest.partition("#")
     target, _, query = rest.partition("?")
+    if kind == "template":
+        if target or fragment:
+            raise ValueError(f"{who}: engine {engine!r}: template: has no model; ?option=value may follow")
+        return Spec("template", "", TEMPLATE, _options(kind, query, engine, who))
     if not target:
         raise ValueError(f"{who}: engine {engine!r} names no model, folder or address")
     options = _options(kind, query, engine, who)
     if kind == "openai":
         if not target.startswith(("http://", "https://")):
             raise ValueError(f"{who}: engine {engine!r} needs an address such as openai:http://host:8000/v1#model")
-        if "@" in target.partition("://")[2].partition("/")[0]:
-            raise ValueError(f"{who}: a key does not belong in {kind}:...; name its variable with key_env=NAME")
         if not fragment:
             raise ValueError(f"{who}: engine {engine!r} names no model: add #MODEL")
+        if not options["key_env"].isidentifier():
+            raise ValueError(f"{who}: key_env should name a variable that holds the key, such as OPENAI_API_KEY")
         return Spec("openai", target.rstrip("/"), fragment, options)
     if target in BUNDLED:
         target = str(Path(__file__).resolve().parents[1] / BUNDLED[target])
@@ -127,7 +138,12 @@ def check_tokenizer(spec: Spec, who: str, instead: str = "") -> None:
 
 
 def check_folder(spec: Spec, model: str) -> None:
-    """`StageError` if `model`, the id that was planned with, is of a folder in which something else is now."""
+    """`StageError` if `model`, the id that was planned with, is of a folder in which something else is now.
+
+    Rules answer under their own name: the ledger must not take what they say for a model's.
+    """
+    if spec.kind == "template" and model != spec.model_id:
+        raise StageError(f"engine template: is no {model!r}: leave `model` unset, its answers are kept as {TEMPLATE}")
     if spec.folder is not None and model.startswith(f"{spec.folder.name}@") and model != spec.model_id:
         raise StageError(
             f"engine {spec.kind}:{spec.target}: the folder has changed, or is another one on this machine: "
@@ -137,6 +153,10 @@ def check_folder(spec: Spec, model: str) -> None:
 
 def open_engine(spec: Spec) -> Engine:
     """The engine itself: loads the model. `ImportError` names the extra that is missing."""
+    if spec.kind == "template":
+        from stages.models.template_engine import TemplateEngine  # noqa: PLC0415 - only what is used
+
+        return TemplateEngine(spec)
     if spec.kind == "openai":
         from stages.models.openai_engine import OpenAIEngine  # noqa: PLC0415 - only what is used
 
@@ -185,7 +205,14 @@ def _digest(folder: Path) -> str:
     """16 hex digits over names and bytes of the files that make a model what it is."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in WEIGHTS):
+        found = path.stat()
         digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(_digest_of(path.resolve(), found.st_size, found.st_mtime_ns, found.st_ctime_ns))
     return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=1024)
+def _digest_of(path: Path, size: int, modified: int, changed: int) -> bytes:
+    """SHA-256 of a file; read once while size and times stay, however many stages name its model."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -79,7 +79,7 @@ def load_prompt(name: str) -> PromptFile:
         raise ValueError(f"no prompt {name!r}{nearest(name, known) or '; there is ' + ', '.join(known)}")
     try:
         data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"prompt {path}: {error}") from error
     if not isinstance(data, dict):
         raise ValueError(f"prompt {path}: expected a mapping, found {type(data).__name__}")

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas import columns as c
 from stages.guards.refusals import refusal
@@ -13,11 +14,13 @@ from stages.models.engine import Answer, Failure, Request, Sampling
 from stages.models.ledger import Forgetful, Ledger
 from stages.models.spec import parse
 from stages.prompts import PromptFile, load_prompt
-from stages.stage import EXECUTION, Resources, Rows, Transform
+from stages.stage import EXECUTION, Resources, Rows, Transform, set_columns
 from stages.synthesize.content import content_of
 from stages.synthesize.extract_entities import SEEDS
 from stages.synthesize.heirs import ADDED, Heir, heirs
 from stages.synthesize.relations import Relation, draw, fault, relations
+
+FAILED = "failed"  # decision on a relation whose call failed; its row is dead, so no other row has it last
 
 
 class Task(NamedTuple):
@@ -38,7 +41,7 @@ class EntiGraph:
     A text that is empty, refuses, is cut off by `max_tokens`, has no section or lacks one of its entities is dropped,
     with the reason `relation_empty`, `relation_refusal`, `relation_truncated`, `relation_no_section` or
     `relation_missing_entity`; the original has no limit and takes whatever is not empty. A call that failed for good
-    leaves a dead row.
+    leaves a dead row, which a replay asks for again, and for nothing else of its document.
     """
 
     engine: str = field(default="openai:https://api.openai.com/v1#gpt-4-turbo", metadata=EXECUTION)
@@ -80,17 +83,34 @@ class EntiGraph:
         return lambda table: self.write(table, asker)
 
     def write(self, table: pa.Table, asker: Asker) -> pa.Table:
-        """The synthetic rows of the documents of `table`. Prompts are made when they are asked, one by one."""
-        tasks, contents = self.tasks(table), content_of(table)
-        ids = table.column(c.ID.name).to_pylist()
+        """The synthetic rows of the documents of `table`; of a row that is a relation whose call failed, that one."""
+        failed = pa.array([_is_failed(answers) for answers in _values(table, c.ANSWERS.name)], pa.bool_())
+        if not pc.any(failed, min_count=0).as_py():
+            tasks = self.tasks(table)
+            return self._rows(table, tasks, self._ask(table, tasks, asker), asker)
+        again = self._again(table.filter(failed), asker)
+        whole = table.filter(pc.invert(failed))
+        return pa.concat_tables([self.write(whole, asker), again]) if whole.num_rows else again
+
+    def _ask(self, table: pa.Table, tasks: list[Task], asker: Asker) -> list[Answer | Failure]:
+        """The answer to each task. Prompts are made when they are asked, one by one."""
+        contents, ids = content_of(table), table.column(c.ID.name).to_pylist()
         prompts = [load_prompt(name) for name in (self.pair_prompt, self.triple_prompt)]
 
         def request(number: int) -> Request:
             row, names = tasks[number]
             return self._request(prompts[len(names) - 2], contents[row], ids[row], names)
 
-        results = asker.ask(Made(len(tasks), request))
-        return self._rows(table, tasks, results, asker)
+        return asker.ask(Made(len(tasks), request))
+
+    def _again(self, table: pa.Table, asker: Asker) -> pa.Table:
+        """Rows of relations that died: each says itself which document it is of, and which entities it is on."""
+        parents = [ids[0] for ids in table.column(c.PARENTS.name).to_pylist()]
+        texts = table.column(c.PARENT_TEXT.name).cast(c.TEXT)
+        documents = set_columns(table, id=pa.array(parents, c.ID.type), text=texts)
+        tasks = [Task(row, tuple(names)) for row, names in enumerate(table.column(c.ENTITIES.name).to_pylist())]
+        results = self._ask(documents, tasks, asker)
+        return self._made(documents, self._texts(documents, tasks, results, asker))
 
     def tasks(self, table: pa.Table) -> list[Task]:
         """Every text that is to be written, document by document."""
@@ -122,15 +142,29 @@ class EntiGraph:
             Heir(row, (str(self.seed),), summary or "", None if summary else "no_summary")
             for row, summary in enumerate(table.column(c.SUMMARY.name).to_pylist())
         ]
+        return self._made(table, made + self._texts(table, tasks, results, asker))
+
+    def _made(self, table: pa.Table, made: list[Heir]) -> pa.Table:
+        """The new rows. Dead ones keep all that a prompt shows of their document, to be asked again."""
+        rows = heirs(table, "EntiGraph", self.model_id, made)
+        at = rows.schema.get_field_index(c.PUBLISHED.name)
+        if at < 0:
+            return rows
+        days, ordered = table.column(c.PUBLISHED.name).to_pylist(), sorted(made, key=lambda heir: heir.row)
+        shown = [days[heir.row] if heir.error else None for heir in ordered]
+        return rows.set_column(at, rows.schema.field(at), pa.array(shown, rows.schema.field(at).type))
+
+    def _texts(
+        self, table: pa.Table, tasks: list[Task], results: Sequence[Answer | Failure], asker: Asker
+    ) -> list[Heir]:
         texts = [text or "" for text in table.column(c.BODY.name).to_pylist()]
-        made += [self._text(task, texts[task.row], result, asker) for task, result in zip(tasks, results, strict=True)]
-        return heirs(table, "EntiGraph", self.model_id, made)
+        return [self._text(task, texts[task.row], result, asker) for task, result in zip(tasks, results, strict=True)]
 
     def _text(self, task: Task, document: str, result: Answer | Failure, asker: Asker) -> Heir:
         """The row of one relation: its text, or why there is none. What `document` says itself is no refusal."""
         hash_, parts = self.prompt_hashes[len(task.names) - 2], (str(self.seed), *task.names)
         if isinstance(result, Failure):
-            entry = account(asker, "EntiGraph", hash_, [], "failed")
+            entry = account(asker, "EntiGraph", hash_, [], FAILED)
             return Heir(task.row, parts, "", None, result.error, entry, task.names)
         text = result.text.strip()
         reason = fault(task.names, text)
@@ -141,3 +175,13 @@ class EntiGraph:
         entry = account(asker, "EntiGraph", hash_, [result], reason or "written", int(reason is not None))
         entry["output"] = None  # it is the row's text
         return Heir(task.row, parts, text, reason, None, entry, task.names)
+
+
+def _is_failed(answers: list[dict[str, Any]] | None) -> bool:
+    """Whether a row is not a document but a relation of one that died here."""
+    last = answers[-1] if answers else {}
+    return last.get("stage") == "EntiGraph" and last["decision"] == FAILED
+
+
+def _values(table: pa.Table, name: str) -> list[Any]:
+    return table.column(name).to_pylist() if name in table.column_names else [None] * table.num_rows

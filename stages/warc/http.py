@@ -17,6 +17,7 @@ CHARSET = re.compile(r"""charset\s*=[\s"']*([^\s"';,]+)""", re.IGNORECASE)
 CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 BREAK = re.compile(rb"\r?\n")
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+MOST_CODINGS = 8  # one on top of the other; servers send one, rarely two
 OUT_BYTES = 1 << 16  # asked of a decompressor at a time
 WINDOW_BYTES = 1 << 27  # memory that a Zstandard body may ask for
 
@@ -56,7 +57,10 @@ class Response:
         body = self.body
         if "chunked" in self.headers.get("transfer-encoding", "").lower():
             body = dechunked(body)
-        for name in reversed(self.headers.get("content-encoding", "").lower().split(",")):
+        names = [name for name in self.headers.get("content-encoding", "").lower().split(",") if name.strip()]
+        if len(names) > MOST_CODINGS:
+            raise BodyError("bad_encoding", f"{len(names)} codings, {MOST_CODINGS} allowed")
+        for name in reversed(names):
             body = undone(name.strip(), body, max_bytes)
         if len(body) > max_bytes:
             raise BodyError("too_large", f"{len(body)} bytes, {max_bytes} allowed")

@@ -25,6 +25,7 @@ FOLD = re.compile(rb"\r?\n[ \t]+")
 FOLLOWS = re.compile(rb"[\r\n]*(?:WARC/\d|\Z)")
 SEPARATOR = re.compile(rb"\r?\n\r?\n")
 BREAKS = re.compile(rb"(?:\r?\n){1,2}\Z")
+BREAKS_BYTES = 4  # the most that `BREAKS` spans
 BREAK_RUN = re.compile(rb"[\r\n]+")
 
 TRUNCATED = "truncated_record"
@@ -220,7 +221,7 @@ def _take_header(run: Run) -> bytes | None:
         have = run.need(size)
         if not VERSION.match(run.buffer, run.at):
             return None
-        if end := HEADER_END.search(run.buffer, run.at, run.at + have):
+        if end := HEADER_END.search(run.buffer, run.at, run.at + min(have, size)):  # one chunk of a bomb is 64 MB
             if end.start() - run.at > HEADER_BYTES:
                 return None
             header = run.buffer[run.at : end.start()]
@@ -257,7 +258,7 @@ def _measure(run: Run, length: int | None, bare: bool, hold: int) -> tuple[int, 
         return 0 if believed else length or 0, TOO_LARGE
     have = len(run.buffer) - run.at
     size = have if found is None else found
-    breaks = BREAKS.search(run.buffer, run.at, run.at + size)
+    breaks = BREAKS.search(run.buffer, run.at + max(size - BREAKS_BYTES, 0), run.at + size)
     size = breaks.start() - run.at if breaks else size
     if found is not None or length is None or have >= length:
         return size, ""

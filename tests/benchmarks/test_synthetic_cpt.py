@@ -89,6 +89,13 @@ def test_an_answer_is_right_when_greedy_generation_gives_it_and_ends(cpt):
     assert 4 < sum(verdicts) < 24
 
 
+def test_too_few_checkpoints_for_a_law_are_refused_before_the_training(cpt, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["synthetic_cpt.py", "--checkpoints", "7"])
+    with pytest.raises(SystemExit):
+        cpt.main()
+    assert "--checkpoints should be at least 8" in capsys.readouterr().err
+
+
 def test_an_interval_is_students(cpt):
     assert cpt.interval([1.0, 2.0, 3.0]) == {"mean": 2.0, "plus_minus": 2.48, "seeds": [1.0, 2.0, 3.0]}
     assert cpt.interval([1.0])["plus_minus"] is None

@@ -1,7 +1,7 @@
 """Rows leave the stream by verdict, error or bisection, and every one of them is counted."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ from cluster.chain import Batch, Chain, add_costs, killed_row
 from cluster.errors import AccountError, RunError
 from schemas import columns as c
 from schemas.manifest import Counts, StageCost
-from stages.stage import Resources, Rows, Transform, set_columns
+from stages.stage import EXECUTION, Resources, Rows, Transform, set_columns
 from tests.fakes import LINES, CrashOn, DropWith, FailRow, Twice, Upper
 
 
@@ -263,7 +263,25 @@ def test_stage_that_cannot_open_is_named() -> None:
 
     with pytest.raises(FileNotFoundError) as caught:
         Chain((Broken(),))
-    assert caught.value.__notes__ == [f"while opening {Broken()!r}"]
+    assert caught.value.__notes__ == ["while opening Broken()"]
+
+
+def test_stage_that_cannot_open_is_told_with_the_settings_at_fault_alone() -> None:
+    @dataclass(frozen=True)
+    class Model(Upper):
+        engine: str = field(default="openai:http://host:8000/v1?concurrency=8#m", metadata=EXECUTION)
+        other: str = "http://elsewhere"
+        size: int = 3
+        most: int = 7
+
+        def open(self) -> Transform:
+            raise FileNotFoundError("http://host:8000/v1: nobody there; size is too much")
+
+    with pytest.raises(FileNotFoundError) as caught:
+        Chain((Model(),))
+    assert caught.value.__notes__ == [
+        "while opening Model(size=3, engine='openai:http://host:8000/v1?concurrency=8#m')"
+    ]
 
 
 def test_batches_join_and_costs_add_up() -> None:

@@ -91,7 +91,7 @@ def test_entrypoint_spells_the_run_out() -> None:
     assert entrypoint(options) == [
         "python", "-m", "pipelines", "run", "web", "--runner", "ray", "--output", "o", "--input", "a", "--input", "b",
         "--set", "Language.languages=['en', 'de']", "--set", "Language.threshold=0.5", "--workers", "3",
-        "--max-dead", "0.001", "--memory", "4GB", "--fresh",
+        "--max-dead", "0.001", "--memory", "4GB", "--stuck-after", "1800.0", "--fresh",
     ]  # fmt: skip
     assert entrypoint({**options, "redo": ["a", "b"]})[-4:] == ["--redo", "a", "--redo", "b"]
 

@@ -99,3 +99,14 @@ def test_pool_that_keeps_its_actors_does_not_shrink() -> None:
     pool.resize(0, shrink=False)
     assert len(pool) == 2
     pool.close()
+
+
+def test_those_that_have_not_started_go_first() -> None:
+    pool = Pool(make, maximum=2, ready=lambda actor: actor.ready.remote())
+    pool.resize(2)
+    pool.started(next(iter(pool.starting)))
+    (works,) = (actor for actor in pool.actors if actor not in pool.starting.values())
+    pool.resize(1)
+    assert pool.actors == [works]
+    assert pool.take() == works
+    pool.close()

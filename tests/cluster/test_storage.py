@@ -1,5 +1,6 @@
 """A file is visible only when it is whole; names and addresses are the same however the folder is called."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from cluster.errors import ConfigError
+from cluster.errors import ConfigError, StoreError, is_transient
 from cluster.storage import Folder, address, locate, open_input
 
 
@@ -121,6 +122,25 @@ def test_unwritable_folder_is_told_before_anything_starts(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"cannot write to .*file/out: "):
         Folder(str(tmp_path / "file" / "out")).check_writable()
+
+
+def test_disk_that_refuses_a_file_is_told_with_its_name_and_the_cause(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for name, cause in (("file/a", "File exists"), ("folder", "Is a directory")):
+        with pytest.raises(StoreError, match=rf"cannot write /.*{name}: {cause}\n  mend that, or give another place"):
+            Folder(str(tmp_path)).put(name, b"x")
+
+
+def test_error_of_a_disk_behind_a_network_may_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(file: int) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "fsync", stale)
+    with pytest.raises(OSError, match="Stale") as caught:
+        Folder(str(tmp_path)).put("a", b"x")
+    assert is_transient(caught.value)
+    assert os.listdir(tmp_path) == []
 
 
 def test_one_place_has_one_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

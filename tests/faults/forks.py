@@ -4,17 +4,20 @@ For schedules of hundreds of kills (schedules.py): what is killed is a whole pro
 user's, only that Python and the libraries are loaded already. A driver can be told to kill itself at its n-th change of
 the disk, which no clock of another process could hit.
 
-    python -m tests.faults.forks     one JSON object a line in, {"pid"} and then {"status"} a line out for each
+    python -m tests.faults.forks RECIPE     one JSON object a line in; {"pid"}, then {"status", "cpu"}, out for each
 """
 
+import contextlib
+import ctypes
 import gc
 import importlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -23,21 +26,23 @@ WARM = (
     "pipelines.cli", "pipelines.catalogue", "pipelines.web", "cluster.local", "cluster.shuffle", "polars", "numba",
     "aiohttp", "orjson", "rich.live", "tokenizers",
 )  # fmt: skip
+PR_SET_CHILD_SUBREAPER = 36
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir")  # audit events: what changes a folder
 
 
-def count_changes(at: int) -> None:
-    """This process is killed just before the `at`-th file or folder of its output appears or goes, from 1."""
+def count_changes(at: int) -> Callable[[], int]:
+    """This process is killed just before the `at`-th file or folder appears or goes, from 1. Returns the count."""
     seen = 0
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal seen
-        if event in CHANGES and Path(os.fsdecode(arguments[0])).is_absolute():
+        if event in CHANGES:
             seen += 1
             if seen == at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
+    return lambda: seen
 
 
 def become(order: Mapping[str, Any]) -> int:
@@ -46,23 +51,67 @@ def become(order: Mapping[str, Any]) -> int:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     os.environ.update(order["environ"])
-    if order["change"]:
-        count_changes(order["change"])
-    from pipelines.cli import main  # noqa: PLC0415 - loaded before the fork
+    count = count_changes(order["change"]) if order["change"] else lambda: 0
+    from pipelines.cli import main
 
     try:
-        return main(order["argv"])
+        status = main(order["argv"])
     except BaseException:
-        import traceback  # noqa: PLC0415 - beside its only use
+        import traceback
 
         traceback.print_exc()
         return 70
+    sys.stderr.write(f"changes: {count()}\n")
+    return status
+
+
+def warm_up(recipe: str) -> None:
+    """Load what a run of `recipe` would: libraries, and the kernels by sending pages through `web` but for extraction.
+
+    Nothing here may leave a thread behind that a forked process would miss: no sandbox, no Polars, no run.
+    """
+    for name in WARM:
+        importlib.import_module(name)
+    if recipe == "refine":
+        import torch
+
+        torch.set_num_threads(1)
+        importlib.import_module("stages.models.transformers_engine")
+        importlib.import_module("transformers.models.llama.modeling_llama")
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from pipelines.web import web
+    from stages.stage import Piece, name_of, set_columns
+
+    step = web().steps[0]
+    with (ROOT / "tests/data/sample.warc.gz").open("rb") as file:
+        table = next(t for t in step.source.open()(file, Piece("sample")) if isinstance(t, pa.Table))
+    text = pa.array(["The mill of the town is old, and it is said to have been there. " * 20] * table.num_rows)
+    text = text.cast(pa.large_string())
+    table = set_columns(table, text=text, n_chars=pc.utf8_length(text).cast(pa.int64()))
+    for stage in step.stages:
+        if name_of(stage) != "ExtractText":
+            table = stage.open()(table)
+
+
+def bury(driver: int) -> dict[str, Any]:
+    """Wait for a driver and for all that it has left behind: its status, and the CPU seconds of all of them."""
+    found: dict[str, Any] = {"cpu": 0.0}
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, 0)
+        except ChildProcessError:
+            return found
+        found["cpu"] += usage.ru_utime + usage.ru_stime
+        if pid == driver:
+            found["status"] = os.waitstatus_to_exitcode(status)
 
 
 def serve() -> None:
     """Fork a driver for each line; one at a time."""
-    for name in WARM:
-        importlib.import_module(name)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what a killed driver leaves is ours to wait for
+    warm_up(sys.argv[1])
     gc.collect()
     gc.freeze()
     out = os.fdopen(os.dup(1), "w", buffering=1)
@@ -77,8 +126,7 @@ def serve() -> None:
             sys.stderr.flush()
             os._exit(status)
         out.write(json.dumps({"pid": pid}) + "\n")
-        # Not waited for yet: until the reader has a handle on it, its number must stay its own.
-        out.write(json.dumps({"status": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}) + "\n")
+        out.write(json.dumps(bury(pid)) + "\n")
 
 
 class Driver:
@@ -101,10 +149,8 @@ class Driver:
     def kill(self) -> None:
         """kill -9, of this process and no other that got its number since."""
         if self._handle >= 0:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             os.close(self._handle)
             self._handle = -1
 
@@ -112,15 +158,19 @@ class Driver:
 class Forks:
     """The parent of the drivers, a clean process without threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, recipe: str) -> None:
         self._parent = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.forks"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "tests.faults.forks", recipe],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert self._parent.stdin is not None
         assert self._parent.stdout is not None
         self._in: IO[bytes] = self._parent.stdin
         self._out = self._parent.stdout.fileno()
         self._read = b""
+        self.cpu = 0.0  # seconds of all drivers so far, and of what they have started
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +178,6 @@ class Forks:
     def __exit__(self, *_: object) -> None:
         self._in.close()
         self._parent.wait()
-        os.close(os.dup(self._out))
         assert self._parent.stdout is not None
         self._parent.stdout.close()
 
@@ -143,10 +192,12 @@ class Forks:
 
     def status(self, timeout: float | None) -> int | None:
         line = self._line(timeout)
-        return None if line is None else int(line["status"])
+        if line is None:
+            return None
+        self.cpu += line["cpu"]
+        return int(line["status"])
 
     def _line(self, timeout: float | None) -> dict[str, Any] | None:
-        import select  # noqa: PLC0415 - only here
 
         while b"\n" not in self._read:
             if not select.select([self._out], [], [], timeout)[0]:

@@ -102,6 +102,10 @@ def test_sets_are_read_as_yaml() -> None:
     }
 
 
+def test_an_engine_that_is_a_name_alone_is_no_mapping() -> None:
+    assert parse_sets(["A.engine=template:", "A.more={b: 1}"]) == {"A": {"engine": "template:", "more": {"b": 1}}}
+
+
 def test_every_malformed_set_is_told() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_sets(["DropWith.word", "word=x", ".word=x", "DropWith.=x", "A.b=[1", "A.c=1"])

@@ -53,3 +53,21 @@ def test_bars_are_as_long_as_their_share_and_never_longer() -> None:
 def test_run_without_rows_or_steps_divides_by_nothing() -> None:
     assert lines(step("a"))[0] == "a: 1 shards, 0 rows (0.0%) in"
     assert lines() == ["done in 1m15s, 1,234.6 CPU seconds: out/none/data"]
+
+
+def test_models_have_two_lines_under_the_step_that_asked_them() -> None:
+    told = {
+        "stage": "Rephrase", "model": "m", "rows": 9, "calls": 12, "from_ledger": 3, "prompt_tokens": 12_345,
+        "completion_tokens": 678, "cost": 0.5, "decisions": {"rewritten": 1200, "original: guard_novel_number": 3},
+    }  # fmt: skip
+    free = {**told, "stage": "Rate", "from_ledger": 0, "cost": 0.0, "decisions": {f"d{n}": 9 - n for n in range(8)}}
+    assert lines(step("a", rows_in=9, out=9, models=[told, free]))[2:6] == [
+        "  Rephrase asked m: 12 calls, 3 of them from the ledger, 12,345 tokens in, 678 out, 0.5 dollars",
+        "    rewritten 1,200, original: guard_novel_number 3",
+        "  Rate asked m: 12 calls, 12,345 tokens in, 678 out",
+        "    d0 9, d1 8, d2 7, d3 6, d4 5, d5 4, 2 more",
+    ]
+
+
+def test_rows_that_became_fewer_are_told() -> None:
+    assert "- joined to others" in lines(step("a", rows_in=3, out=2, emitted=-1))[1]

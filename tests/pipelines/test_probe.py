@@ -12,6 +12,7 @@ from pipelines import probe as probes
 from pipelines.probe import as_text, probe, try_format
 from stages.models.engine import Failure
 from stages.refine.chunk import ProxChunks
+from stages.refine.prompt_format import FORMATS
 from tests.stages.refine.scripted import Say, asker
 
 PAGE = "\n".join(f"Line {i} of a page says something that is worth its four words more." for i in range(10))
@@ -114,7 +115,10 @@ def test_a_real_model_is_probed(tmp_path: Path) -> None:
 
     folder = tiny.llama(tmp_path / "model", hidden=32, layers=1)
     chunks = {"engine": f"transformers:{folder}", "max_tokens": 12, "chunk_tokens": 200}
-    found = probe([write(tmp_path / "a.parquet", PAGE, PAGE)], 2, 0, {"ProxChunks": chunks})
+    told: list[str] = []
+    found = probe([write(tmp_path / "a.parquet", PAGE, PAGE)], 2, 0, {"ProxChunks": chunks}, told.append)
+    assert [line.partition(":")[2].split()[0] for line in told[1::2]] == list(FORMATS)
+    assert all(line.startswith(f"probe: {name}: 2 asked") for line, name in zip(told[2::2], FORMATS, strict=True))
     assert [one["asked"] for one in found["formats"]] == [2] * 4
     assert [one["operations"] for one in found["formats"]] == [0.0] * 4  # it knows nothing
     assert found["best"] is None

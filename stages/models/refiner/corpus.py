@@ -28,11 +28,11 @@ class Mix:
     """How windows are drawn: weights of the sources by the first part of their name, and chances of each variation."""
 
     weights: tuple[tuple[str, float], ...] = (
-        ("people", 0.22),
+        ("people", 0.2),
         ("pages/main", 0.2),
-        ("pages/recall", 0.15),
-        ("pages/all", 0.13),
-        (GENERATED, 0.3),
+        ("pages/recall", 0.1),
+        ("pages/all", 0.22),
+        (GENERATED, 0.28),
     )
     begin: float = 0.5  # a window starts where its document does
     shift: float = 0.2  # ... is counted from anywhere

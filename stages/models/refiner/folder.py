@@ -46,5 +46,12 @@ def load(folder: Path) -> tuple[Any, Any]:
     """The model and its tokenizer, from the folder alone."""
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval(), tokenizer
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    return model.eval(), tokenizer
+
+
+def history(folder: Path) -> dict[str, Any]:
+    """How a refiner came to be, without its figures; and the one that it went on from."""
+    told: dict[str, Any] = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+    return {name: told[name] for name in ("cpu_seconds", "data_sha256", "settings", "losses", "start") if name in told}

@@ -7,7 +7,7 @@ in the text. Hidden matrices learn by Muon (Jordan 2024), the rest by AdamW; win
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -44,7 +44,10 @@ class Phase(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """Of the training. `steps` None: as many as fit `minutes` of CPU time, measured over the first ones."""
+    """Of the training. `steps` None: as many as fit `minutes` of CPU time, measured over the first ones.
+
+    `start`: a refiner to go on from, with its tokenizer, at half the rates and with the last windows alone.
+    """
 
     minutes: float = 18.0
     steps: int | None = None
@@ -55,6 +58,7 @@ class Settings:
     rate: float = 3e-3
     muon_rate: float = 2e-2
     line_weight: float = 1.0
+    start: str | None = None
 
 
 class Trained(NamedTuple):
@@ -76,6 +80,7 @@ ROPE_THETA = 1e6  # most pairs of a head's 32 dimensions turn so slowly that the
 DECIDING = 3.0  # what a decision weighs, where another token of the program weighs 1
 LOOKING, LOOK_WEIGHT = 2, 0.2  # heads of the last layer that are shown where to look, and what that weighs
 SPREAD = 0.1  # of the vectors of tokens, at the beginning
+ONCE_MORE = 0.5  # of the rates, where a trained model is the start
 WARM_UP, FALLING = 40, 0.7  # steps to the highest rate; the share of them, at the end, over which it falls to nothing
 
 
@@ -137,17 +142,26 @@ class Numbers:
 
 
 def train(
-    documents: Sequence[Document], tokenizer: Any, settings: Settings, clock: Clock, tell: Tell = print
+    documents: Sequence[Document],
+    tokenizer: Any,
+    settings: Settings,
+    clock: Clock,
+    tell: Tell = print,
+    start: Any = None,
 ) -> Trained:
-    """Train on `documents`; the same seed and `steps` give the same model on one kind of machine."""
+    """Train on `documents`; the same seed and `steps` give the same model on one kind of machine.
+
+    `start`: the model to go on from, None for a new one.
+    """
     import torch  # noqa: PLC0415
 
     torch.manual_seed(settings.seed)
+    if start:
+        settings = replace(settings, windows=settings.windows[-1:])
     rng = Random(settings.seed)
     corpus = Corpus(documents, settings.mix)
-    model = new_model(settings.shape, tokenizer).train()
-    model.set_attn_implementation("eager")  # the others do not tell where they look
-    head = torch.nn.Linear(settings.shape.hidden, 2)
+    model = (start or new_model(settings.shape, tokenizer)).train()
+    head = torch.nn.Linear(model.config.hidden_size, 2)
     update = _optimizers(torch, model, head, Numbers(model, tokenizer), settings)
     steps = settings.steps or steps_for(torch, model, head, corpus, tokenizer, settings, clock)
     tell(f"{steps} steps")
@@ -158,14 +172,13 @@ def train(
         program, lines = _loss(torch, model, head, batch(rng, corpus, tokenizer, settings, part))
         (program + settings.line_weight * lines).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        update(min(1.0, step / WARM_UP) * min(1.0, (1 - part) / FALLING))
+        update((ONCE_MORE if start else 1.0) * min(1.0, step / WARM_UP) * min(1.0, (1 - part) / FALLING))
         sums = [sums[0] + float(program.detach()), sums[1] + float(lines.detach())]
         if step % 100 == 0 or step == steps:
             since = step - (losses[-1][0] if losses else 0)
             losses.append((step, round(sums[0] / since, 4), round(sums[1] / since, 4)))
             tell(f"step {step} of {steps}: program {losses[-1][1]}, lines {losses[-1][2]}, {clock() - begun:.0f} s")
             sums = [0.0, 0.0]
-    model.set_attn_implementation("sdpa")
     shift = calibrate(model.eval(), tokenizer, corpus, settings.seed)
     return Trained(model, tokenizer, steps, losses, shift)
 
@@ -221,7 +234,7 @@ def _loss(torch: Any, model: Any, head: Any, examples: list[Example]) -> tuple[A
     longest = max(len(e.ids) for e in examples)
     pad = model.config.pad_token_id
     ids = torch.tensor([e.ids + [pad] * (longest - len(e.ids)) for e in examples])
-    states = model.model(input_ids=ids, use_cache=False, output_hidden_states=True, output_attentions=True)
+    states = model.model(input_ids=ids, use_cache=False, output_hidden_states=True)
     rows = [i for i, e in enumerate(examples) for _ in range(len(e.ids) - e.answer)]
     places = [p for e in examples for p in range(e.answer - 1, len(e.ids) - 1)]
     logits = model.lm_head(states.last_hidden_state[rows, places])
@@ -230,12 +243,32 @@ def _loss(torch: Any, model: Any, head: Any, examples: list[Example]) -> tuple[A
     decisions = {(i, p) for i, e in enumerate(examples) for p in e.decisions}
     weights = torch.tensor([DECIDING if at in decisions else 1.0 for at in zip(rows, places, strict=True)])
     program = (each * weights).sum() / weights.sum()
-    rows = [i for i, e in enumerate(examples) for _ in e.ends]
-    named = [p for e in examples for p in e.decisions]
-    ends = [p for e in examples for p in e.ends]
-    looks = states.attentions[-1][rows, :LOOKING, named, ends].clamp_min(1e-9).log().mean()
     lines = _line_loss(torch, model, head, states.hidden_states[-2], examples, ids)
-    return program, lines - LOOK_WEIGHT * looks
+    return program, lines + LOOK_WEIGHT * _look_loss(torch, model, states.hidden_states[-2], examples)
+
+
+def _look_loss(torch: Any, model: Any, states: Any, examples: list[Example]) -> Any:
+    """How far the first heads of the last layer are from looking, where a line is named, at that line's end.
+
+    Attention is worked out at these places alone: kernels that are quick do not tell where they look.
+    """
+    from transformers.models.llama.modeling_llama import apply_rotary_pos_emb  # noqa: PLC0415
+
+    layer = model.model.layers[-1]
+    inner, size = layer.input_layernorm(states), layer.self_attn.head_dim
+
+    def heads(projection: Any) -> Any:
+        return projection(inner).unflatten(-1, (-1, size))[:, :, :LOOKING].transpose(1, 2)
+
+    turns = model.model.rotary_emb(states, torch.arange(states.shape[1])[None])
+    query, key = apply_rotary_pos_emb(heads(layer.self_attn.q_proj), heads(layer.self_attn.k_proj), *turns)
+    missed = []
+    for i, e in enumerate(examples):
+        scores = query[i][:, e.decisions] @ key[i].transpose(1, 2) / size**0.5
+        behind = torch.arange(states.shape[1])[None] > torch.tensor(e.decisions)[:, None]
+        found = scores.masked_fill(behind, -torch.inf).log_softmax(-1)
+        missed.append(-found[:, range(len(e.ends)), e.ends].flatten())
+    return torch.cat(missed).mean()
 
 
 def _line_loss(torch: Any, model: Any, head: Any, states: Any, examples: list[Example], ids: Any) -> Any:

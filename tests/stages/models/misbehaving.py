@@ -68,6 +68,16 @@ class Script:
 
 
 @dataclass
+class Asked:
+    """A request as the server saw it: its prompt, the connection, the client's port, and whether it was paid for."""
+
+    prompt: str
+    connection: int
+    port: int
+    paid: bool = False
+
+
+@dataclass
 class Count:
     """What became of a prompt: how often it was asked, how often that was paid for, and the acts in order."""
 
@@ -84,8 +94,10 @@ class Server:
         self.port = 0
         self.peak = 0  # most requests at one time
         self.bodies: list[tuple[str, dict[str, Any]]] = []  # (path, body) of every POST
+        self.log: list[Asked] = []  # every POST that was read whole, in order
         self._now = 0
         self._counts: dict[str, Count] = {}
+        self._connections: dict[Any, int] = {}  # numbered as they send their first POST
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runner: web.AppRunner | None = None
         self._thread: threading.Thread | None = None
@@ -103,6 +115,16 @@ class Server:
     def counts(self) -> dict[str, Count]:
         """By prompt (the last message of a chat, tokens joined by blanks). Failures are in `acts`."""
         return dict(self._counts)
+
+    def connections(self) -> set[int]:
+        """Those that are open and have sent a POST."""
+        assert self._runner is not None
+        assert self._runner.server is not None
+        return {self._connections.get(each, -1) for each in self._runner.server.connections} - {-1}
+
+    def at_rest(self) -> None:
+        """Wait until all connections are closed and what they had asked is played out."""
+        self._do(self._rest())
 
     def start(self, script: Script | None = None) -> str:
         """Listen on a free port; the base URL."""
@@ -167,6 +189,14 @@ class Server:
         await self._runner.cleanup()
         self._runner = None
 
+    async def _rest(self) -> None:
+        quiet = 0  # a request that was read is not begun in the same turn of the loop
+        while quiet < 5:
+            await asyncio.sleep(0.01)  # no event tells of it
+            assert self._runner is not None
+            assert self._runner.server is not None
+            quiet = 0 if self._now or self._runner.server.connections else quiet + 1
+
     async def _health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
@@ -185,6 +215,10 @@ class Server:
         return _error(401, f"Incorrect API key provided: {sent.removeprefix('Bearer ')}", "invalid_api_key")
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        port = int((request.transport.get_extra_info("peername") or (0, 0))[1])
+        if (connection := self._connections.get(request.protocol)) is None:
+            connection = self._connections[request.protocol] = len(self._connections)
         script, body = self.script, json.loads(await request.read())
         self.bodies.append((request.path, body))
         if (refused := self._locked(request)) is not None:
@@ -198,6 +232,8 @@ class Server:
         act = "503" if full else self._act(prompt, count.asked)
         count.asked += 1
         count.acts.append(act)
+        asked = Asked(prompt, connection, port)
+        self.log.append(asked)
         self._now += 1
         self.peak = max(self.peak, self._now)
         try:
@@ -206,6 +242,7 @@ class Server:
             name, _, argument = act.partition(":")
             if name in PAID:
                 count.answered += 1
+                asked.paid = True
             return await self._play(request, name, argument, body, prompt)
         finally:
             self._now -= 1

@@ -1,7 +1,9 @@
 """Engine settings: what they say, what is wrong with them, and which model they name."""
 
 import dataclasses
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,15 +40,38 @@ def test_a_folder_is_named_by_what_is_in_it(tmp_path: Path) -> None:
     assert parse("vllm:org/model?lora=org/adapter", "T").model_id == "org/model+org/adapter"
 
 
+def test_a_folder_is_read_once_while_its_files_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model may have gigabytes, and a recipe names it in several stages and plans."""
+    read: list[str] = []
+    genuine = hashlib.file_digest
+
+    def counted(file: Any, digest: str) -> Any:
+        read.append(Path(file.name).name)
+        return genuine(file, digest)
+
+    monkeypatch.setattr("hashlib.file_digest", counted)
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_text("one")
+    first = parse(f"transformers:{tmp_path}", "T").model_id
+    assert [parse(f"vllm:{tmp_path}", "T").model_id for _ in range(3)] == [first] * 3
+    assert sorted(read) == ["config.json", "model.safetensors"]
+    (tmp_path / "model.safetensors").write_text("two")  # of the same size
+    assert parse(f"transformers:{tmp_path}", "T").model_id != first
+    assert sorted(read) == ["config.json", "model.safetensors", "model.safetensors"]
+
+
 @pytest.mark.parametrize(
     ("engine", "message"),
     [
-        ("transformer:x", "T: engine 'transformer:x' should begin with transformers:, vllm: or openai:; did you mean"),
-        ("model", "should begin with transformers:, vllm: or openai:"),
+        (
+            "transformer:x",
+            "T: engine 'transformer:x' should begin with transformers:, vllm:, openai: or template:; did you mean",
+        ),
+        ("model", "should begin with transformers:, vllm:, openai: or template:"),
         ("vllm:", "names no model, folder or address"),
         ("openai:host#m", "needs an address such as openai:http://host:8000/v1#model"),
         ("openai:http://host/v1", "names no model: add #MODEL"),
-        ("openai:http://key@host/v1#m", "a key does not belong in openai:...; name its variable with key_env=NAME"),
+        ("openai:http://key@host/v1#m", "does not belong in an address; give it by the environment: OPENAI_API_KEY"),
         ("openai:http://host/v1?concurency=3#m", "openai has no option 'concurency'; did you mean 'concurrency'?"),
         ("openai:http://host/v1?concurrency=many#m", "concurrency should be int, got 'many'"),
         ("transformers:x?continuous=yes", "continuous should be bool, got 'yes'"),

@@ -178,9 +178,9 @@ def test_a_result_that_is_too_short_is_none() -> None:
 
 
 def test_lines_that_are_too_long_for_a_model_stay_in_their_place() -> None:
-    lines = [MILL, "x " * 400 + "x", FAIR]
+    lines = [MILL, "x " * 59 + "x", FAIR]
     settings = {"styles": ("wrap-medium",), "mix": False, "max_input": 30}
-    engine = Writer(better, context=800)
+    engine = Writer(better, context=775)
     (row,) = run(stage(**settings), table("\n".join(lines)), engine)
     first, middle, last = row["text"].split("\n")
     assert (first[:9], middle, last[:9], decisions(row)) == (
@@ -190,6 +190,15 @@ def test_lines_that_are_too_long_for_a_model_stay_in_their_place() -> None:
         ["partial: segment_long"],
     )
     assert len(engine.asked) == 2
+
+
+def test_a_line_without_stops_is_sent_in_pieces() -> None:
+    words = " ".join(f"word{i}" for i in range(10_000))
+    engine = Writer(given, context=2000)
+    (row,) = run(stage(styles=("wrap-medium",), mix=False, guards={"dup_n_grams": []}), table(words), engine)
+    assert (row["text"].split(), decisions(row)) == (words.split(), ["rewritten"])
+    assert 34 <= len(engine.asked) <= 40  # of 300 tokens at most
+    assert max(len(given(request).split()) for request in engine.asked) <= 300
 
 
 def test_pairs_are_appended_to_the_document() -> None:

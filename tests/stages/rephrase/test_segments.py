@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.rephrase.segments import Segment, count_words, counter, pack_lines, pack_sentences
+from stages.rephrase.segments import Count, Segment, count_words, counter, pack_lines, pack_sentences
 from stages.stage import StageError
 from tests.stages.rephrase.writers import Writer
 
@@ -29,6 +29,25 @@ def test_ten_sentences_of_a_hundred_tokens_make_runs_of_three() -> None:
 def test_a_sentence_longer_than_the_limit_stays_alone() -> None:
     text = " ".join([sentence(100, "a"), sentence(400, "b"), sentence(100, "c"), sentence(100, "d")])
     assert words([s.text for s in pack_sentences(text, 300, words)]) == [100, 400, 200]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (" ".join(f"w{i}" for i in range(100_000)), words),
+        (" ".join(f"w{i}" for i in range(100_000)), count_words),
+        ("QUJD" * 250_000, count_words),  # base64: a single word
+        ("水車" * 50_000, count_words),
+        ("QUJD" * 20_000 + " and words" * 5_000, count_words),
+    ],
+)
+def test_a_line_without_stops_is_cut_at_the_limit(text: str, count: Count) -> None:
+    segments = [s.text for s in pack_sentences(text, 300, count)]
+    assert max(count(segments)) <= 300
+    assert len(segments) < 3 * count([text])[0] / 300
+    assert "".join(" ".join(segments).split()) == "".join(text.split())
+    if " " in text and "QUJD" not in text:
+        assert {word for s in segments for word in s.split()} == set(text.split())  # no word is cut
 
 
 def test_a_page_of_lines_without_full_stops_is_cut_at_its_lines() -> None:

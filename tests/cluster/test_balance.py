@@ -1,0 +1,161 @@
+"""Pools follow the bottleneck, and nothing new goes where nodes are about to go: the driver's code in virtual time."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import balance
+from cluster.balance import Balance
+from cluster.commit import Target
+from cluster.pipeline import Pipeline
+from cluster.plan import Group, PlannedStep
+from cluster.pool import Pool
+from cluster.progress import Progress
+from cluster.shards import InputFile, Shard
+from cluster.storage import Folder
+from cluster.stream import RayRunner
+from cluster.work import TableDone
+from cluster.worker import ShardEnd, TableNote
+from schemas.manifest import Counts, Manifest
+from stages.stage import Piece, Resources
+from tests.fakes import Upper
+from tests.runs import one_step, plan_over, write
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+TABLES = 10  # of a shard
+CPUS = 16
+SHARDS = 300
+
+
+class Work:
+    """What a table takes in each group, in seconds; who has done how many of them."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.seconds, self.committed = seconds, 0
+        self.began: list[tuple[str, float]] = []  # node, virtual time
+
+    def __call__(self, actor: Any, method: str, arguments: tuple[Any, ...]) -> Any:
+        return getattr(self, f"_{method}")(actor, *arguments)
+
+    def _ready(self, actor: Any, *_: Any) -> Any:
+        yield 0.0, (actor.node.name,)
+
+    def _read(self, actor: Any, planned: PlannedStep, target: Target, shard: Shard, *_: Any) -> Any:
+        self.began.append((actor.node.name, actor.cluster.now))
+        for table in range(TABLES):
+            yield self.seconds[0], (None, TableNote(TableDone(table, Counts(), 0.1), 64 << 20, self.seconds[0]))
+        yield 0.0, (None, ShardEnd((), 1.0))
+
+    def _run_shard(self, actor: Any, planned: PlannedStep, target: Target, shard: Shard, *_: Any) -> Any:
+        self.began.append((actor.node.name, actor.cluster.now))
+        yield self.seconds[0], (TableDone(0, Counts(), 1.0),)
+        yield 0.0, (self._manifest(shard),)
+
+    def _transform(self, actor: Any, planned: PlannedStep, group: int, batch: Any, number: int, *_: Any) -> Any:
+        seconds = self.seconds[group]
+        yield seconds, (None, TableNote(TableDone(number, Counts(), 0.0), 64 << 20, seconds))
+
+    def _add(self, *_: Any) -> Any:
+        yield 0.0, (None,)
+
+    def _commit(self, actor: Any, planned: PlannedStep, target: Target, shard: Shard, *_: Any) -> Any:
+        yield 0.0, (self._manifest(shard),)
+
+    def _manifest(self, shard: Shard) -> Manifest:
+        self.committed += 1
+        return Manifest("only", shard.name, "", {}, (), Counts(), (), {}, 1.0, 1.0)
+
+
+@pytest.fixture
+def virtual(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import virtual_cluster
+
+    return virtual_cluster
+
+
+def step_of(tmp_path: Path, *kinds: Resources) -> PlannedStep:
+    planned = plan_over(one_step(Upper()), write(tmp_path, {"a.txt": "a\n"})).steps[0]
+    return replace(planned, groups=tuple(Group((), kind) for kind in kinds))
+
+
+def shards_of(number: int) -> list[Shard]:
+    return [Shard(f"s{n:03}", Piece(f"s{n}"), InputFile(f"s{n}", 1000, "")) for n in range(number)]
+
+
+def progress_of(number: int) -> Progress:
+    return Progress("only", Folder("memory://virtual"), total=number, done={}, total_bytes=1, max_dead=1.0, quiet=True)
+
+
+def go(virtual: Any, planned: PlannedStep, seconds: tuple[float, ...], fixed: list[int] | None = None) -> Any:
+    """The step through a pipeline of so many workers, or of as many as move: (virtual seconds, sizes, moves)."""
+    work, shards = Work(*seconds), shards_of(SHARDS)
+    cluster = virtual.VirtualCluster([virtual.Node("n", {"CPU": float(CPUS), "memory": 1e12})], work, startup=2.0)
+    with cluster.installed():
+        pipeline = Pipeline(planned, Target("memory://virtual/only"), progress_of(SHARDS), None)
+        pools = [pipeline.readers, *(station.pool for station in pipeline.stations)]
+        if fixed:
+            pipeline.balance._groups.clear()
+            for pool, size in zip(pools, fixed, strict=True):
+                pool.maximum = size
+        pipeline.run(shards)
+        pipeline.close()
+    assert work.committed == SHARDS
+    return cluster.now, [pool.maximum for pool in pools], pipeline.balance.moves
+
+
+@pytest.mark.parametrize(
+    ("seconds", "best"),
+    [((1.0, 4.0), [3, 13]), ((4.0, 1.0), [13, 3]), ((1.0, 1.0), [8, 8]), ((1.0, 6.0, 1.0), [2, 12, 2])],
+    ids=["slow stage", "slow reading", "even", "slow in the middle"],
+)
+def test_workers_move_to_the_bottleneck(
+    tmp_path: Path, virtual: Any, seconds: tuple[float, ...], best: list[int]
+) -> None:
+    """`best`: workers in the ratio of the seconds that a table takes of each, which is the optimum of a chain."""
+    planned = step_of(tmp_path, *(Resources(memory_gb=0.5) for _ in seconds))
+    fixed, _, _ = go(virtual, planned, seconds, best)
+    moved, sizes, moves = go(virtual, planned, seconds)
+    assert moved <= 1.1 * fixed
+    assert sum(sizes) == CPUS
+    assert all(abs(size - want) <= 1 for size, want in zip(sizes, best, strict=True))
+    assert moves <= 3, "it does not come to rest"
+
+
+def test_nothing_moves_for_less_than_it_is_worth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = step_of(tmp_path, Resources(), Resources())
+    now = [0.0]
+    monkeypatch.setattr(balance.time, "monotonic", lambda: now[0])
+    pools = {0: Pool(object, 8), 1: Pool(object, 8)}
+    balancing = Balance(planned, pools, None)
+
+    def after(reading: float, stage: float) -> list[int]:
+        for _ in range(20):
+            balancing.through(0, reading)
+            balancing.through(1, stage)
+        now[0] += 20.0
+        balancing.look()
+        return [pool.maximum for pool in pools.values()]
+
+    assert after(1.0, 1.1) == [8, 8]  # one moved would make the reading slower than the stage is
+    assert after(1.0, 4.9) == [4, 12]  # 3 seconds on the average
+    assert after(1.0, 3.0) == [4, 12]
+
+
+def test_no_shard_begins_on_a_node_that_is_about_to_go(tmp_path: Path, virtual: Any) -> None:
+    planned, work = step_of(tmp_path, Resources(memory_gb=0.5)), Work(10.0)
+    nodes = [virtual.Node(name, {"CPU": 4.0, "memory": 1e12}) for name in ("stays", "goes")]
+    cluster = virtual.VirtualCluster(nodes, work, startup=1.0)
+    cluster.at(100.0, lambda: setattr(nodes[1], "draining", True))
+    cluster.at(130.0, lambda: cluster.add(virtual.Node("comes", {"CPU": 4.0, "memory": 1e12})))
+    cluster.at(140.0, lambda: cluster.lose("goes"))
+    with cluster.installed():
+        progress = progress_of(200)
+        runner = RayRunner(8)
+        runner.run_shards(planned, Target("memory://virtual/only"), shards_of(200), progress)
+    assert work.committed == 200
+    assert progress.retries == 0, "what was on the node has ended before it went"
+    assert max(at for node, at in work.began if node == "goes") < 106.0
+    assert {node for node, at in work.began if at > 135.0} == {"stays", "comes"}
