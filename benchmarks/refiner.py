@@ -21,7 +21,7 @@ from record import record
 
 from pipelines.train import read_documents
 from stages.models.refiner import evaluate, folder, judge
-from stages.refine.labels import is_held_back
+from stages.refine.labels import draws_the_line, is_held_back
 
 SHARED = Path("../shared/data")
 BUNDLED = Path("stages/refine/refiner")
@@ -42,7 +42,7 @@ def main() -> None:
         str(SHARED / "pages-dev.truth.parquet"),
     )
     model, tokenizer = folder.load(arguments.model)
-    held = [d for d in documents if is_held_back(d.site)]
+    held = [d for d in documents if is_held_back(d.site) and not draws_the_line(d.site)]
     learnt = [d for d in documents if not is_held_back(d.site)]
     chunk_tokens = json.loads((arguments.model / folder.PROFILE).read_text())["chunk_tokens"]
     begun = time.process_time()

@@ -5,9 +5,10 @@
 Labels come from rows with `lines` and `keep` (labels by people), from pages beside their reference texts (a raw
 extraction is labelled by what of it stands in the reference), and from an annotator: any engine that writes programs
 for a sample of texts (`--annotator`, ProX's way). Generated boilerplate in clean text is mixed in always. One site in
-five, by a hash of its name, is held back; on those the refiner is measured beside "keep all" and the best rule of one
-number. The folder holds what transformers writes, `headrace.json` (how to ask the model) and `training.json` (data,
-settings, figures): `--set ProxChunks.engine=transformers:FOLDER` uses it.
+five, by a hash of its name, is held back: half of those say how much a removal weighs, and on the other half the
+refiner is measured beside "keep all" and the best rule of one number. `--start` goes on from a refiner that is there.
+The folder holds what transformers writes, `headrace.json` (how to ask the model) and `training.json` (data, settings,
+figures): `--set ProxChunks.engine=transformers:FOLDER` uses it.
 """
 
 import hashlib
@@ -35,11 +36,15 @@ from stages.models.refiner.tokenizer import train_tokenizer
 from stages.models.refiner.train import Settings, train
 from stages.models.spec import parse
 from stages.read_warc import ReadWarc
-from stages.refine.labels import Document, from_page, is_held_back, labelled_rows
+from stages.refine.labels import Document, draws_the_line, from_page, is_held_back, labelled_rows
 from stages.refine.prompt_format import PromptFormat
 from stages.stage import Unreadable
 
 LABELS, TRUTH = ("lines", "keep"), ("url", "text")
+SPLIT = (
+    "sites (documents where the site is unknown) whose SHA-256 is 0 modulo 5 are not learnt; of those an even quotient "
+    "draws the line, an odd one judges"
+)
 LEAST = 20  # documents below which there is nothing to learn from
 OF_TOKENIZER = 4_000_000  # characters of a source that the tokenizer is fitted to
 
@@ -65,13 +70,14 @@ def train_refiner(
     if len(documents) < LEAST:
         raise ConfigError(f"{len(documents)} labelled documents are too few to train on: {LEAST} are the least")
     learnt = [d for d in documents if not is_held_back(d.site)]
-    held = [d for d in documents if is_held_back(d.site)]
-    tell(f"{len(learnt)} documents to learn from, {len(held)} held back")
+    line = [d for d in documents if draws_the_line(d.site)]
+    held = [d for d in documents if is_held_back(d.site) and not draws_the_line(d.site)]
+    tell(f"{len(learnt)} documents to learn from, {len(line)} to draw the line by, {len(held)} to judge by")
     begun = time.process_time()
     before = _refiner(settings.start) if settings.start else None
     start, tokenizer = folder.load(before) if before else (None, None)
     tokenizer = tokenizer or train_tokenizer(vocabulary_texts(learnt), settings.shape.vocabulary)
-    trained = train(learnt, tokenizer, settings, time.process_time, tell, start)
+    trained = train(learnt, tokenizer, settings, time.process_time, tell, start, line)
     seconds = time.process_time() - begun
     with TemporaryDirectory() as scratch:
         path = Path(scratch)
@@ -89,8 +95,8 @@ def train_refiner(
         report = {
             "parameters": sum(p.numel() for p in model.parameters()),
             "cpu_seconds": round(seconds, 1),
-            "documents": {"learnt": _counts(learnt), "held_back": _counts(held)},
-            "split": "held back: sites (documents where the site is unknown) whose SHA-256 is 0 modulo 5",
+            "documents": {"learnt": _counts(learnt), "line": _counts(line), "held_back": _counts(held)},
+            "split": SPLIT,
             "data_sha256": fingerprint(documents),
             "sources": sources,
             "settings": asdict(replace(settings, steps=trained.steps, start=None)),

@@ -10,7 +10,8 @@ looked up in the reference:
 
 Words are lower case; scripts without spaces go by character. A blank line has no label of its own.
 
-Sites, or documents where the site is unknown, are held back by a hash of their name: `is_held_back`.
+Sites, or documents where the site is unknown, are held back by a hash of their name: `is_held_back`. On half of those
+the trained refiner's line is drawn, `draws_the_line`, and it is judged by the other half.
 """
 
 import hashlib
@@ -45,6 +46,12 @@ class Document(NamedTuple):
 def is_held_back(site: str) -> bool:
     """One site in five, by SHA-256 of its name: never trained on."""
     return int(hashlib.sha256(site.encode()).hexdigest(), 16) % HELD_BACK == 0
+
+
+def draws_the_line(site: str) -> bool:
+    """Of the sites held back, every other one: how much a removal weighs is set on these, and they judge nothing."""
+    digest = int(hashlib.sha256(site.encode()).hexdigest(), 16)
+    return digest % HELD_BACK == 0 and digest // HELD_BACK % 2 == 0
 
 
 def words(text: str) -> list[str]:

@@ -15,8 +15,9 @@ from stages.models.spec import parse
 from stages.prompts import PromptFile, load_prompt
 from stages.rephrase.segments import count_words
 from stages.stage import EXECUTION, Resources, Rows, Transform, set_columns
+from stages.synthesize.again import Dead, with_dead
 from stages.synthesize.extract_entities import SEEDS
-from stages.synthesize.heirs import ADDED, Heir, heirs
+from stages.synthesize.heirs import ADDED, Heir, heir_id, heirs
 from stages.synthesize.lots import Lot
 from stages.synthesize.relations import draw
 from stages.synthesize.sentences import Pronoun, permuted, with_full_names
@@ -41,7 +42,8 @@ class Augment:
 
     A text of the model that a guard rejects is dropped with its reason (stages/guards; `guards` are changes to them),
     one that is equal to an earlier variant with `variant_repeated`; a document of more than `max_input` tokens at 1.3 a
-    word is not rewritten (`document_long`), an empty one is `document_empty`. A call that failed leaves a dead row.
+    word is not rewritten (`document_long`), an empty one is `document_empty`. A call that failed leaves a dead row;
+    what a replay writes in its place is held against what it writes itself, not against variants of the run before.
 
     Variants of a document must not be neighbours in training: DrawOrder, and a shuffle by it, belong to the method.
     """
@@ -68,6 +70,7 @@ class Augment:
 
     adds: ClassVar[pa.Schema] = pa.schema([*ADDED, c.VARIANT])
     rows: ClassVar[Rows] = "any"
+    version: ClassVar[int] = 2  # 2: the first of the orders of a text has the id that the text has when it dies
 
     def __post_init__(self) -> None:
         for name, least in (("multi", 0), ("permute", 0), ("max_input", 1), ("max_tokens", 1), ("temperature", 0)):
@@ -103,10 +106,13 @@ class Augment:
         return lambda table: self.write(table, asker)
 
     def write(self, table: pa.Table, asker: Asker | None) -> pa.Table:
-        """The variants of the documents of `table`, those of one document together."""
+        """The variants of the documents of `table`, those of one document together; of one that died, that one."""
+        return with_dead(table, NAME, lambda documents, dead: self._write(documents, dead, asker))
+
+    def _write(self, table: pa.Table, dead: Dead | None, asker: Asker | None) -> pa.Table:
         ids, texts = (table.column(f.name).to_pylist() for f in (c.ID, c.BODY))
         subjects = table.column(self.subject).to_pylist() if self.subject else [None] * len(ids)
-        found = self._texts(ids, [text or "" for text in texts], asker)
+        found = self._texts(ids, [text or "" for text in texts], dead, asker)
         seen: set[tuple[int, str]] = set()
         made: list[Variant] = []
         for text in sorted(found, key=lambda variant: variant.row):
@@ -115,8 +121,9 @@ class Augment:
                     variant.reason = REPEATED
                 if variant.reason is None:
                     seen.add((variant.row, variant.text))
-                made.append(variant)
-        parts = [Heir(v.row, (str(self.seed), v.label), v.text, v.reason, v.error, v.entry) for v in made]
+                if dead is None or variant.prompt is not None:  # the document's own text did not die
+                    made.append(variant)
+        parts = [Heir(v.row, self._parts(v.part or v.label), v.text, v.reason, v.error, v.entry) for v in made]
         return set_columns(
             heirs(table, NAME, None, parts),
             variant=pa.array([v.label for v in made], c.VARIANT.type),
@@ -124,8 +131,12 @@ class Augment:
             prompt_hash=pa.array([v.prompt for v in made], c.PROMPT_HASH.type),
         )
 
-    def _texts(self, ids: list[str], texts: list[str], asker: Asker | None) -> list[Variant]:
+    def _parts(self, part: str) -> tuple[str, ...]:
+        return (str(self.seed), part)
+
+    def _texts(self, ids: list[str], texts: list[str], dead: Dead | None, asker: Asker | None) -> list[Variant]:
         """What the documents' own texts and the model's are, before they are changed further."""
+        wanted = None if dead is None else dead.ids
         found: list[Variant] = []
         tasks: list[tuple[int, int]] = []
         for row, text in enumerate(texts):
@@ -137,7 +148,12 @@ class Augment:
             if self.multi and count_words([text])[0] > self.max_input:
                 found.append(Variant(row, "multi", "", DOCUMENT_LONG))
             elif self.multi:
-                tasks += [(row, k) for k in range(self.multi)]
+                names = [self._parts(multi(k)) for k in range(self.multi)]
+                tasks += [
+                    (row, k)
+                    for k, parts in enumerate(names)
+                    if wanted is None or heir_id(NAME, ids[row], parts) in wanted
+                ]
         if asker is not None:
             found += self._written(ids, texts, tasks, asker)
         return found
@@ -153,14 +169,15 @@ class Augment:
 
         results = asker.ask(Made(len(tasks), request))
         written = [
-            Written(texts[row], Variant(row, f"multi{k + 1}", "", prompt=prompts[k].hash), prompts[k], result)
+            Written(texts[row], Variant(row, multi(k), "", prompt=prompts[k].hash), prompts[k], result)
             for (row, k), result in zip(tasks, results, strict=True)
         ]
         judge(written, self._guards(), asker, NAME)
         return [one.variant for one in written]
 
     def _changed(self, variant: Variant, id_: str, subject: str | None) -> Iterator[Variant]:
-        """A text with names and in other orders; the first of them has the account of the call."""
+        """A text with names and in other orders; the first of them has the account of the call, and the text's id."""
+        variant.part = variant.label
         if variant.reason is not None or variant.error is not None:
             yield variant
             return
@@ -174,8 +191,10 @@ class Augment:
         lot, sentences = Lot(self.seed, id_), splitter(self.language).sentences(variant.text)
         for p in range(1, self.permute + 1):
             label = f"{variant.label} permute{p}"
-            text = permuted(sentences, lot, label)
-            yield Variant(variant.row, label, text, prompt=variant.prompt, entry=variant.entry if p == 1 else None)
+            made = Variant(variant.row, label, permuted(sentences, lot, label), prompt=variant.prompt)
+            if p == 1:
+                made.entry, made.part = variant.entry, variant.part
+            yield made
 
     def _prompts(self) -> list[PromptFile]:
         """The prompt of each of the texts."""
@@ -183,6 +202,11 @@ class Augment:
 
     def _guards(self) -> Guards:
         return guards_of(self.guards, NAME)
+
+
+def multi(k: int) -> str:
+    """What the k-th text of the model is called, from 0."""
+    return f"multi{k + 1}"
 
 
 def name_of(subject: str | None) -> str | None:

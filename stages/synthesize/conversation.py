@@ -95,15 +95,16 @@ class Conversation:
     def open_with_ledger(self, ledger: Ledger) -> Transform:
         """The transform, with answers that were paid for before."""
         writer = open_writer(self, ledger)
-        return lambda table: self._write(table, writer)
+        return lambda table: writer.write(table, self._write)
 
     def write(self, table: pa.Table, asker: Asker) -> pa.Table:
         """The rows of the documents of `table`, by an engine that is open."""
-        return self._write(table, writer_of(self, asker))
+        return writer_of(self, asker).write(table, self._write)
 
     def _write(self, table: pa.Table, writer: Writer) -> pa.Table:
         ids, texts = texts_of(table)
         drafts = [draft for row, text in enumerate(texts) for draft in self._drafts(row, ids[row], text)]
+        drafts = [draft for draft in drafts if writer.wants(ids[draft.row], *draft.parts)]
         writer.ask(ids, drafts, lambda draft: load_prompt(draft.parts[0]), self._read)
         guard(self._guards(), drafts, lambda draft: rendered(draft.found or ()))
         made = [

@@ -87,11 +87,11 @@ class Dialogue:
     def open_with_ledger(self, ledger: Ledger) -> Transform:
         """The transform, with answers that were paid for before."""
         writer = open_writer(self, ledger)
-        return lambda table: self._write(table, writer)
+        return lambda table: writer.write(table, self._write)
 
     def write(self, table: pa.Table, asker: Asker) -> pa.Table:
         """The rows of the documents of `table`, by an engine that is open."""
-        return self._write(table, writer_of(self, asker))
+        return writer_of(self, asker).write(table, self._write)
 
     def _write(self, table: pa.Table, writer: Writer) -> pa.Table:
         ids, texts = texts_of(table)

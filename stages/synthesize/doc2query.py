@@ -65,6 +65,7 @@ class Doc2Query:
     reads: ClassVar[pa.Schema] = pa.schema([c.ID, c.BODY])
     adds: ClassVar[pa.Schema] = pa.schema([*ADDED, c.VARIANT])
     rows: ClassVar[Rows] = "any"
+    version: ClassVar[int] = 2  # 2: the first query has the id that its document's row has when it dies
 
     def __post_init__(self) -> None:
         if self.output not in ("append", "rows"):
@@ -81,11 +82,11 @@ class Doc2Query:
     def open_with_ledger(self, ledger: Ledger) -> Transform:
         """The transform, with answers that were paid for before."""
         writer = open_writer(self, ledger)
-        return lambda table: self._write(table, writer)
+        return lambda table: writer.write(table, self._write)
 
     def write(self, table: pa.Table, asker: Asker) -> pa.Table:
         """The rows of the documents of `table`, by an engine that is open."""
-        return self._write(table, writer_of(self, asker))
+        return writer_of(self, asker).write(table, self._write)
 
     def _write(self, table: pa.Table, writer: Writer) -> pa.Table:
         ids, texts = texts_of(table)
@@ -115,7 +116,7 @@ class Doc2Query:
             whole = f"{text}\n\n" + "\n".join(queries)
             return [(writer.heir(draft, whole), {c.VARIANT.name: "expanded"})]
         return [
-            (writer.heir(draft, query, str(number), again=number > 1), {c.VARIANT.name: f"query {number}"})
+            (writer.heir(draft, query, *([str(number)] if number > 1 else [])), {c.VARIANT.name: f"query {number}"})
             for number, query in enumerate(queries, 1)
         ]
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schemas import columns as c
 from stages.guards.refusals import refusal
@@ -14,13 +13,12 @@ from stages.models.engine import Answer, Failure, Request, Sampling
 from stages.models.ledger import Forgetful, Ledger
 from stages.models.spec import parse
 from stages.prompts import PromptFile, load_prompt
-from stages.stage import EXECUTION, Resources, Rows, Transform, set_columns
+from stages.stage import EXECUTION, Resources, Rows, Transform
+from stages.synthesize.again import FAILED, Dead, with_dead
 from stages.synthesize.content import content_of
 from stages.synthesize.extract_entities import SEEDS
 from stages.synthesize.heirs import ADDED, Heir, heirs
 from stages.synthesize.relations import Relation, draw, fault, relations
-
-FAILED = "failed"  # decision on a relation whose call failed; its row is dead, so no other row has it last
 
 
 class Task(NamedTuple):
@@ -84,13 +82,20 @@ class EntiGraph:
 
     def write(self, table: pa.Table, asker: Asker) -> pa.Table:
         """The synthetic rows of the documents of `table`; of a row that is a relation whose call failed, that one."""
-        failed = pa.array([_is_failed(answers) for answers in _values(table, c.ANSWERS.name)], pa.bool_())
-        if not pc.any(failed, min_count=0).as_py():
-            tasks = self.tasks(table)
-            return self._rows(table, tasks, self._ask(table, tasks, asker), asker)
-        again = self._again(table.filter(failed), asker)
-        whole = table.filter(pc.invert(failed))
-        return pa.concat_tables([self.write(whole, asker), again]) if whole.num_rows else again
+        return with_dead(table, "EntiGraph", lambda documents, dead: self._write(documents, dead, asker))
+
+    def _write(self, table: pa.Table, dead: Dead | None, asker: Asker) -> pa.Table:
+        """The summary of each document as a row, and behind it the texts on its entities; or those texts that died.
+
+        A relation that died says itself which entities it is on.
+        """
+        if dead is None:
+            made, tasks = self._summaries(table), self.tasks(table)
+        else:
+            names = dead.rows.column(c.ENTITIES.name).to_pylist()
+            made, tasks = [], [Task(row, tuple(on)) for row, on in zip(dead.places, names, strict=True)]
+        made += self._texts(table, tasks, self._ask(table, tasks, asker), asker)
+        return heirs(table, "EntiGraph", self.model_id, made)
 
     def _ask(self, table: pa.Table, tasks: list[Task], asker: Asker) -> list[Answer | Failure]:
         """The answer to each task. Prompts are made when they are asked, one by one."""
@@ -102,15 +107,6 @@ class EntiGraph:
             return self._request(prompts[len(names) - 2], contents[row], ids[row], names)
 
         return asker.ask(Made(len(tasks), request))
-
-    def _again(self, table: pa.Table, asker: Asker) -> pa.Table:
-        """Rows of relations that died: each says itself which document it is of, and which entities it is on."""
-        parents = [ids[0] for ids in table.column(c.PARENTS.name).to_pylist()]
-        texts = table.column(c.PARENT_TEXT.name).cast(c.TEXT)
-        documents = set_columns(table, id=pa.array(parents, c.ID.type), text=texts)
-        tasks = [Task(row, tuple(names)) for row, names in enumerate(table.column(c.ENTITIES.name).to_pylist())]
-        results = self._ask(documents, tasks, asker)
-        return self._made(documents, self._texts(documents, tasks, results, asker))
 
     def tasks(self, table: pa.Table) -> list[Task]:
         """Every text that is to be written, document by document."""
@@ -136,23 +132,11 @@ class EntiGraph:
         chat = prompt.chat(content=content, entities=entities)
         return Request(chat, Sampling(self.max_tokens, self.temperature, seed=seed))
 
-    def _rows(self, table: pa.Table, tasks: list[Task], results: Sequence[Answer | Failure], asker: Asker) -> pa.Table:
-        """The summary of each document as a row, and behind it the texts on its entities."""
-        made = [
+    def _summaries(self, table: pa.Table) -> list[Heir]:
+        return [
             Heir(row, (str(self.seed),), summary or "", None if summary else "no_summary")
             for row, summary in enumerate(table.column(c.SUMMARY.name).to_pylist())
         ]
-        return self._made(table, made + self._texts(table, tasks, results, asker))
-
-    def _made(self, table: pa.Table, made: list[Heir]) -> pa.Table:
-        """The new rows. Dead ones keep all that a prompt shows of their document, to be asked again."""
-        rows = heirs(table, "EntiGraph", self.model_id, made)
-        at = rows.schema.get_field_index(c.PUBLISHED.name)
-        if at < 0:
-            return rows
-        days, ordered = table.column(c.PUBLISHED.name).to_pylist(), sorted(made, key=lambda heir: heir.row)
-        shown = [days[heir.row] if heir.error else None for heir in ordered]
-        return rows.set_column(at, rows.schema.field(at), pa.array(shown, rows.schema.field(at).type))
 
     def _texts(
         self, table: pa.Table, tasks: list[Task], results: Sequence[Answer | Failure], asker: Asker
@@ -175,13 +159,3 @@ class EntiGraph:
         entry = account(asker, "EntiGraph", hash_, [result], reason or "written", int(reason is not None))
         entry["output"] = None  # it is the row's text
         return Heir(task.row, parts, text, reason, None, entry, task.names)
-
-
-def _is_failed(answers: list[dict[str, Any]] | None) -> bool:
-    """Whether a row is not a document but a relation of one that died here."""
-    last = answers[-1] if answers else {}
-    return last.get("stage") == "EntiGraph" and last["decision"] == FAILED
-
-
-def _values(table: pa.Table, name: str) -> list[Any]:
-    return table.column(name).to_pylist() if name in table.column_names else [None] * table.num_rows

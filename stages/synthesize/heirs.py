@@ -30,18 +30,25 @@ class Heir:
     entities: Sequence[str] = field(default_factory=tuple)
 
 
+def heir_id(stage: str, document: str, parts: Sequence[str]) -> str:
+    """The id of a new row: a hash of stage, document and parts."""
+    return id_of("\x1f".join((stage, document, *parts)))
+
+
 def heirs(table: pa.Table, stage: str, model: str | None, made: Sequence[Heir]) -> pa.Table:
     """The rows `made` of the documents of `table`, those of one document together, in the order they were made.
 
-    The id of each is a hash of stage, document and parts. Every document must have one at least (a row without an heir
-    is a row lost). `parent_text` is the document's text, once in memory however many rows it has.
+    Every document must have one at least (a row without an heir is a row lost). `parent_text` is the document's text,
+    once in memory however many rows it has. A dead row has all that is known of its document: it is made again of that
+    (stages/synthesize/again.py).
     """
     ordered = sorted(made, key=lambda heir: heir.row)
     rows = pa.array([heir.row for heir in ordered], pa.int32())
+    dead = pa.array([heir.row if heir.error is not None else None for heir in ordered], pa.int32())
     ids = table.column(c.ID.name).to_pylist()
     texts = table.column(c.BODY.name).combine_chunks()
     values: dict[str, list[Any]] = {
-        c.ID.name: [id_of("\x1f".join((stage, ids[h.row], *h.parts))) for h in ordered],
+        c.ID.name: [heir_id(stage, ids[h.row], h.parts) for h in ordered],
         c.BODY.name: [h.text for h in ordered],
         c.PARENTS.name: [[ids[h.row]] for h in ordered],
         c.ENTITIES.name: [list(h.entities) for h in ordered],
@@ -59,5 +66,8 @@ def heirs(table: pa.Table, stage: str, model: str | None, made: Sequence[Heir]) 
         if field_.name in TAKEN_OVER:
             kept = kept.append_column(field_, table.column(field_.name).take(rows))
         elif field_.name not in types:  # said of the document, not of what is made from it
-            kept = kept.append_column(field_, pa.nulls(len(ordered), field_.type))
+            known = pa.nulls(len(ordered), field_.type)
+            if dead.null_count < len(dead) and not c.is_transient(field_):
+                known = table.column(field_.name).take(dead)
+            kept = kept.append_column(field_, known)
     return set_columns(kept, **arrays)

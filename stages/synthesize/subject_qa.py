@@ -83,6 +83,7 @@ class SubjectQA:
 
     adds: ClassVar[pa.Schema] = pa.schema([*ADDED, c.SUBJECT, c.PAIRS, c.VARIANT])
     rows: ClassVar[Rows] = "any"
+    version: ClassVar[int] = 2  # 2: the first form of a pair has the id that the pair has when it dies
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
@@ -109,16 +110,17 @@ class SubjectQA:
     def open_with_ledger(self, ledger: Ledger) -> Transform:
         """The transform, with answers that were paid for before."""
         writer = open_writer(self, ledger)
-        return lambda table: self._write(table, writer)
+        return lambda table: writer.write(table, self._write)
 
     def write(self, table: pa.Table, asker: Asker) -> pa.Table:
         """The rows of the documents of `table`, by an engine that is open."""
-        return self._write(table, writer_of(self, asker))
+        return writer_of(self, asker).write(table, self._write)
 
     def _write(self, table: pa.Table, writer: Writer) -> pa.Table:
         ids, texts = texts_of(table)
         labels = table.column(self.subject).to_pylist() if self.subject else [None] * len(ids)
         drafts = [draft for row, text in enumerate(texts) for draft in self._drafts(row, ids[row], text)]
+        drafts = [draft for draft in drafts if writer.wants(ids[draft.row], *draft.parts)]
         if self.subject:
             for draft in drafts:
                 self._label(draft, str(labels[draft.row] or NONE))
@@ -170,7 +172,7 @@ class SubjectQA:
             return [(writer.heir(draft, written(pairs)), more)]
         texts = {"qa": written(pairs), "snippet": f"{draft.source}\n\n{written(pairs)}"}
         return [
-            (writer.heir(draft, texts[form], form, again=number > 0), {**more, c.VARIANT.name: form})
+            (writer.heir(draft, texts[form], *([form] if number else [])), {**more, c.VARIANT.name: form})
             for number, form in enumerate(FORMS[self.form])
         ]
 

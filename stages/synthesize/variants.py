@@ -10,6 +10,7 @@ from stages.models.ask import Asker, account
 from stages.models.engine import Answer, Failure
 from stages.prompts import PromptFile
 from stages.rephrase.answers import made_of
+from stages.synthesize.again import FAILED
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Variant:
     error: str | None = None
     prompt: str | None = None  # its hash, if a model wrote the text
     entry: dict[str, Any] | None = None  # the account of the call
+    part: str | None = None  # what tells it from others of its document, if that is not the label
 
 
 class Written(NamedTuple):
@@ -48,7 +50,7 @@ def judge(written: Sequence[Written], guards: Guards, asker: Asker, stage: str) 
     for one in written:
         answers = [one.result] if isinstance(one.result, Answer) else []
         reason = one.variant.reason
-        decision = "failed" if one.variant.error else reason or "written"
+        decision = FAILED if one.variant.error else reason or "written"
         one.variant.entry = account(asker, stage, one.prompt.hash, answers, decision, int(reason is not None))
 
 

@@ -6,7 +6,8 @@
     writer.rows(table, [writer.heir(draft, text) ...])              kept, dropped with its reason, or dead
 
 A draft that has a reason or an error is not asked about again. Every document has one draft at least, if need be one
-with a reason from the start, so that every row that goes in is told of.
+with a reason from the start, so that every row that goes in is told of. A row that died is written again alone: a stage
+makes its rows within `writer.write`, and where a document has several drafts, only of those that `writer.wants`.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,8 +24,9 @@ from stages.models.ledger import Ledger
 from stages.models.spec import parse
 from stages.prompts import PromptFile, load_prompt
 from stages.stage import name_of, set_columns
+from stages.synthesize.again import FAILED, Dead, with_dead
 from stages.synthesize.extract_entities import SEEDS
-from stages.synthesize.heirs import ADDED, Heir, heirs
+from stages.synthesize.heirs import ADDED, Heir, heir_id, heirs
 from stages.synthesize.relations import draw
 
 T = TypeVar("T")
@@ -63,6 +65,19 @@ class Writer:
     asker: Asker
     sampling: Sampling
     seed: int
+    only: frozenset[str] | None = None  # ids of the rows to write, where they died; None: all of a document
+
+    def write(self, table: pa.Table, make: "Callable[[pa.Table, Writer], pa.Table]") -> pa.Table:
+        """What `make` writes of the documents of `table`; of rows that died here, of their documents, those alone."""
+
+        def made(documents: pa.Table, dead: Dead | None) -> pa.Table:
+            return make(documents, self if dead is None else replace(self, only=dead.ids))
+
+        return with_dead(table, self.stage, made)
+
+    def wants(self, document: str, *parts: str) -> bool:
+        """Whether a draft of a document is to be written; `parts` as its row has them."""
+        return self.only is None or heir_id(self.stage, document, (str(self.seed), *parts)) in self.only
 
     def ask(
         self, ids: Sequence[str], drafts: Sequence[Draft[T]], prompt: PromptFile | PromptOf[T], read: Read[T]
@@ -86,13 +101,17 @@ class Writer:
         seed = draw(self.seed, *parts) % SEEDS if self.sampling.temperature > 0 else None
         return Request(prompt.chat(**draft.values), replace(self.sampling, seed=seed))
 
-    def heir(self, draft: Draft[T], text: str, *parts: str, again: bool = False) -> Heir:
-        """The row of a draft, or why there is none. `again`: another row has the account of its calls."""
+    def heir(self, draft: Draft[T], text: str, *parts: str) -> Heir:
+        """The row of a draft, or why there is none; the first of several.
+
+        Others of the same draft have `parts` of their own, and no account of its calls. The first has not: so it has
+        the id that the draft has when it dies, and a replay finds it by that.
+        """
         mine = (str(self.seed), *draft.parts, *parts)
         if draft.prompt is None:
             return Heir(draft.row, mine, text, draft.reason, draft.error)
-        decision = "failed" if draft.error else draft.reason or "written"
-        answers = [] if again else draft.answers
+        decision = FAILED if draft.error else draft.reason or "written"
+        answers = [] if parts else draft.answers
         entry = account(self.asker, self.stage, draft.prompt.hash, answers, decision, int(draft.reason is not None))
         if entry["output"] == text:
             entry["output"] = None  # it is the row's text

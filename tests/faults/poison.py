@@ -1,14 +1,14 @@
 """Stages that a document takes down: one that never returns, one that eats memory without end. And one that is slow."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 import pyarrow as pa
 
 from schemas import columns as c
-from stages.stage import Resources, Rows, Transform
+from stages.stage import EXECUTION, Resources, Rows, Transform
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class BombOn:
 class Slow:
     """Waits `seconds` for each table."""
 
-    seconds: float = 0.1
+    seconds: float = field(default=0.1, metadata=EXECUTION)
     gpus: float = 0.0
     reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
     adds: ClassVar[pa.Schema] = pa.schema([])

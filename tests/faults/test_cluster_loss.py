@@ -83,13 +83,15 @@ def recipe(folder: Path, seconds: float, gpus: float = 0.0) -> Path:
     step = {"name": "only", "source": "tests.fakes.ReadLines", "stages": ["tests.fakes.Upper", slow]}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "slow.yaml").write_text(yaml.safe_dump({"name": "slow", "steps": [step]}))
-    write(folder / "in", {f"{f}.txt": "".join(f"line {f} {i}\n" for i in range(ROWS)) for f in range(FILES)})
+    if not (folder / "in").exists():  # written again it would be another input
+        write(folder / "in", {f"{f}.txt": "".join(f"line {f} {i}\n" for i in range(ROWS)) for f in range(FILES)})
     return folder / "slow.yaml"
 
 
 def start(folder: Path, runner: str, output: str, gpus: float = 0.0, *more: str) -> subprocess.Popen[str]:
+    file = recipe(folder, 0.3 if runner == "ray" else 0.0, gpus)
     command = [
-        sys.executable, "-m", "pipelines", "run", str(recipe(folder, 0.05, gpus)), "--input", str(folder / "in"),
+        sys.executable, "-m", "pipelines", "run", str(file), "--input", str(folder / "in"),
         "--output", str(folder / output), "--runner", runner, *(["--workers", "2"] if runner == "ray" else []), *more,
     ]  # fmt: skip
     with (folder / "log").open("a") as log:

@@ -1,6 +1,7 @@
 """`headrace train refiner`: labelled rows and pages in, a folder that `refine` can use out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from cluster.errors import ConfigError
 from pipelines.train import as_text, fingerprint, read_documents, train_refiner
 from stages.models.refiner.train import Phase, Settings, Shape
-from stages.refine.labels import is_held_back
+from stages.refine.labels import draws_the_line, is_held_back
 
 TINY = Settings(
     steps=12,
@@ -69,13 +70,16 @@ def test_a_folder_comes_out_with_its_training(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "model" / "training.json").read_text())
     assert written["settings"]["steps"] == 12
     assert written["sources"] == [{"file": "labels.parquet", "rows": 30, "licences": {"CC0": 30}}]
-    held = sum(is_held_back(f"d{i}") for i in range(30))
-    assert written["documents"] == {"learnt": {"people": 30 - held}, "held_back": {"people": held}}
+    line = sum(draws_the_line(f"d{i}") for i in range(30))
+    held = sum(is_held_back(f"d{i}") for i in range(30)) - line
+    assert line and held
+    counts = {"learnt": {"people": 30 - held - line}, "line": {"people": line}, "held_back": {"people": held}}
+    assert written["documents"] == counts
     assert set(written["held_back"]) == {"people", "generated, families seen", "generated, families unseen"}
     people = written["held_back"]["people"]
     assert people["keep all"]["keep_f1"] == 0.6667  # half of the lines are noise
     assert people["best rule"]["f1"] == 1.0  # short lines
-    assert f"{held} held back" in told[0]
+    assert f"{line} to draw the line by, {held} to judge by" in told[0]
     assert "best rule (characters < " in as_text(report)
 
 
@@ -113,3 +117,27 @@ def test_what_is_wrong_is_said(
     parquet(tmp_path / "wrong", [{"lines": ["a"], "kept": [True]}])
     with pytest.raises(ConfigError, match=message):
         train_refiner(str(tmp_path / "m"), [str(tmp_path / name) for name in inputs], pages, truth, TINY)
+
+
+def test_a_refiner_is_gone_on_from(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    given = parquet(tmp_path / "labels.parquet", rows(30))
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    train_refiner(first, [given], settings=TINY, tell=lambda _: None, generated=2, judged=2)
+    again = replace(TINY, steps=1, start=f"transformers:{first}")
+    train_refiner(second, [given], settings=again, tell=lambda _: None, generated=2, judged=2)
+    before, after = (json.loads((Path(where) / "training.json").read_text()) for where in (first, second))
+    assert after["start"] == {name: before[name] for name in ("cpu_seconds", "data_sha256", "settings", "losses")}
+    assert "start" not in before
+    assert after["settings"]["start"] is None  # where it lay is nobody's business
+    assert (tmp_path / "first/tokenizer.json").read_bytes() == (tmp_path / "second/tokenizer.json").read_bytes()
+    assert (tmp_path / "first/model.safetensors").read_bytes() != (tmp_path / "second/model.safetensors").read_bytes()
+
+
+def test_a_start_that_is_no_refiner_is_refused(tmp_path: Path) -> None:
+    given = parquet(tmp_path / "labels.parquet", rows(30))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/config.json").write_text("{}")
+    start = replace(TINY, start=f"transformers:{tmp_path / 'other'}")
+    with pytest.raises(ConfigError, match=r"--start transformers:.*/other: no refiner of `headrace train refiner`"):
+        train_refiner(str(tmp_path / "model"), [given], settings=start, tell=lambda _: None)

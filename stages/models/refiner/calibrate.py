@@ -2,7 +2,8 @@
 
 The decision is a comparison of the call's logit with what else may follow a line's number. The call's vector is moved
 along the mean state at decisions, which adds one constant to that logit; the constant is the one with the best F1 on
-windows of real documents that the model was trained on, right programs and wrong ones before them alike.
+windows of real documents, right programs and wrong ones before them alike. The documents should not be those that the
+model was trained on: there it is surer of noise than it will ever be again.
 """
 
 from random import Random

@@ -148,10 +148,11 @@ def train(
     clock: Clock,
     tell: Tell = print,
     start: Any = None,
+    line: Sequence[Document] = (),
 ) -> Trained:
     """Train on `documents`; the same seed and `steps` give the same model on one kind of machine.
 
-    `start`: the model to go on from, None for a new one.
+    `start`: the model to go on from, None for a new one. `line`: documents to draw the line by (`calibrate`).
     """
     import torch  # noqa: PLC0415
 
@@ -179,7 +180,7 @@ def train(
             losses.append((step, round(sums[0] / since, 4), round(sums[1] / since, 4)))
             tell(f"step {step} of {steps}: program {losses[-1][1]}, lines {losses[-1][2]}, {clock() - begun:.0f} s")
             sums = [0.0, 0.0]
-    shift = calibrate(model.eval(), tokenizer, corpus, settings.seed)
+    shift = calibrate(model.eval(), tokenizer, Corpus(line, settings.mix) if line else corpus, settings.seed)
     return Trained(model, tokenizer, steps, losses, shift)
 
 

@@ -2,7 +2,16 @@
 
 import pytest
 
-from stages.refine.labels import Document, align, from_page, from_reference, is_held_back, labelled_rows, words
+from stages.refine.labels import (
+    Document,
+    align,
+    draws_the_line,
+    from_page,
+    from_reference,
+    is_held_back,
+    labelled_rows,
+    words,
+)
 
 REFERENCE = "The old mill\nThe mill stands at the mouth of the creek.\nIt has two clocks on the wall.\nThe old mill"
 PAGE = [
@@ -88,3 +97,10 @@ def test_rows_are_taken_as_they_are() -> None:
 def test_one_site_in_five_is_held_back() -> None:
     assert is_held_back("al.com") == is_held_back("al.com")
     assert 150 < sum(is_held_back(f"site{i}.example") for i in range(1000)) < 250
+
+
+def test_half_of_those_held_back_draw_the_line() -> None:
+    sites = [f"site{i}.example" for i in range(1000)]
+    line = {site for site in sites if draws_the_line(site)}
+    assert line <= {site for site in sites if is_held_back(site)}
+    assert 70 < len(line) < 130
