@@ -14,11 +14,11 @@ KILLS = 3  # as long as the run lasts
 
 
 def workers_of(driver: psutil.Process) -> list[psutil.Process]:
-    """The driver's Ray workers that are running headrace's actor."""
+    """The driver's Ray workers that are at a shard: one that is still starting has nothing to lose."""
     found = []
     for process in driver.children(recursive=True):
         try:
-            if " ".join(process.cmdline()).startswith("ray::Worker"):
+            if " ".join(process.cmdline()).startswith("ray::Worker.run_shard"):
                 found.append(process)
         except psutil.NoSuchProcess:
             continue
@@ -37,11 +37,11 @@ def test_killed_workers_leave_no_trace(tmp_path: Path) -> None:
     killed = 0
     while process.poll() is None:
         working = workers_of(driver) if killed < KILLS else []
-        if len(working) == 2:  # both are up: take one of them
+        if working:
             dice.choice(working).kill()
             killed += 1
         try:
-            process.wait(timeout=dice.uniform(0.5, 2.0))
+            process.wait(timeout=dice.uniform(0.2, 1.0))
         except subprocess.TimeoutExpired:
             continue
     assert process.stderr is not None
