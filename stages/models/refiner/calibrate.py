@@ -1,10 +1,10 @@
-"""Where the trained refiner draws its line: the F1 of noise is best well below even odds, since there is less of it.
+"""Where the trained refiner draws its line: how much surer it should be of noise than of text.
 
 The decision is a comparison of the call's logit with what else may follow a line's number. The call's vector is moved
-along the mean state at decisions, which adds one constant to that logit; the constant is the one with the best F1, in
-the mean over the sources of real documents, right programs and wrong ones before them alike. (Of all their lines
-together, those of the source with most noise would decide for the others.) The documents should not be those that the
-model was trained on: there it is surer of itself than it will ever be again.
+along the mean state at decisions, which adds one constant to that logit; the constant has the best macro F1, in the
+mean over the sources of real documents, right programs and wrong ones before them alike. (F1 of noise alone
+would let main text go; of all lines together, those of the source with most noise would decide for the others.) The
+documents should not be those that the model was trained on: there it is surer of itself than it will ever be again.
 """
 
 from collections.abc import Sequence
@@ -53,10 +53,14 @@ def calibrate(model: Any, tokenizer: Any, corpus: Corpus, seed: int) -> float:
 
 
 def best_shift(sources: Sequence[tuple[Margins, Noise]]) -> float:
-    """What to add to margins so that removing those above 0 has the best F1, in the mean over `sources`."""
+    """What to add to margins so that removing those above 0 has the best macro F1, in the mean over `sources`."""
     shifts = np.linspace(-MOST, MOST, 121)
-    scores = [float(np.mean([_f1(margins + shift > 0, noise) for margins, noise in sources])) for shift in shifts]
+    scores = [float(np.mean([_macro(margins + shift > 0, noise) for margins, noise in sources])) for shift in shifts]
     return float(shifts[int(np.argmax(scores))])
+
+
+def _macro(gone: Noise, noise: Noise) -> float:
+    return (_f1(gone, noise) + _f1(~gone, ~noise)) / 2
 
 
 def _f1(gone: Noise, noise: Noise) -> float:
