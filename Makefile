@@ -41,7 +41,8 @@ test-vllm: vllm  ## the tests of engine vllm: and of vLLM's server, in .venv-vll
 
 faults: install  ## the long form of the fault suite, twenty minutes and more
 	HEADRACE_FAULTS=1 HEADRACE_KILLS=10 $(BIN)/python -m pytest tests/faults tests/infra tests/cluster/test_barrier_crash.py \
-		tests/pipelines/test_served.py tests/security
+		tests/pipelines/test_served.py tests/pipelines/test_web.py tests/pipelines/test_dedup_stream.py \
+		tests/cluster/test_barrier_order.py tests/security
 
 s3: install      ## commit, resume and lease against Ceph's gateway (Debian: radosgw ceph-mon ceph-osd ceph-common)
 	where=$$(mktemp -d)/ceph; set=$$(sh tests/s3/radosgw.sh start $$where) && eval "$$set" && \

@@ -22,6 +22,7 @@ from tests.faults.test_kill_driver import ROOT, SEED
 from tests.faults.test_kill_worker import workers_of
 from tests.runs import dataset
 
+LONG = pytest.mark.skipif("HEADRACE_FAULTS" not in os.environ, reason="the long form: make faults")
 KILLS = int(os.environ.get("HEADRACE_KILLS", "2"))
 ENVIRONMENT = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
 PHASES = ("links", "edges-00", "labels", "rows", "verdicts")
@@ -66,7 +67,7 @@ def finish(source: Path, output: Path, runner: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120 + 60 * KILLS)
-@pytest.mark.parametrize("runner", ["local", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.mark.parametrize("runner", ["local", pytest.param("ray", marks=[pytest.mark.ray, LONG])])
 def test_killed_driver_leaves_no_trace(tmp_path: Path, runner: str) -> None:
     source = documents(tmp_path / "in", 3000, 6)
     begun = time.monotonic()

@@ -15,6 +15,7 @@ from tests.faults.test_kill_driver import ROOT, committed
 from tests.faults.test_kill_worker import workers_of
 from tests.pipelines.test_dedup_stream import assert_deduplicated, page
 
+LONG = pytest.mark.skipif("HEADRACE_FAULTS" not in os.environ, reason="the long form: make faults")
 FILES, ROWS = 24, 600  # a file takes a worker a while, in tables of about 20 rows
 
 
@@ -34,6 +35,7 @@ def wait_for(output: Path, shards: int, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)  # no event tells of a file of another process
 
 
+@LONG
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(400)

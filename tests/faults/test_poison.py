@@ -1,5 +1,6 @@
 """Documents that hang or eat memory in a stage, on Ray: the worker goes, the row is found and dies alone."""
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tests.fakes import Upper
 from tests.faults.poison import BombOn, HangOn
 from tests.runs import account, one_step, plan_over, texts, write
 
+LONG = pytest.mark.skipif("HEADRACE_FAULTS" not in os.environ, reason="the long form: make faults")
 LINES = "".join(f"line {i}\n" for i in range(6)) + "bad\n" + "".join(f"line {i}\n" for i in range(6, 12))
 KEPT = [f"LINE {i}" for i in range(12)]
 STUCK_S = 6.0  # longer than a busy machine takes for a table
@@ -35,7 +37,7 @@ def dead(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("gpus", [0.0, 0.5])
+@pytest.mark.parametrize("gpus", [0.0, pytest.param(0.5, marks=LONG)])
 def test_row_that_hangs_dies_alone(tmp_path: Path, gpus: float) -> None:
     [step] = account(go(tmp_path, Upper(), HangOn("BAD", gpus=gpus)))
     assert (step["rows_in"], step["out"], step["dead"]) == (14, 13, 1)

@@ -1,5 +1,6 @@
 """Recipe `dedup-stream`: one pass, on both runners; killed anywhere, what it has decided stays decided."""
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tests.fakes import CrashOn, OnGpu
 from tests.runs import DieUntil, dataset, plan_over, rows, run_local
 from tests.stages.dedup.test_seen import assert_consistent
 
+LONG = pytest.mark.skipif("HEADRACE_FAULTS" not in os.environ, reason="the long form: make faults")
 LETTERS = "abcdefghijklmnopqrst"
 
 
@@ -98,7 +100,7 @@ def test_row_that_died_is_judged_by_what_stayed_when_it_is_replayed(tmp_path: Pa
     assert [(row["id"], row["duplicate_of"]) for row in rows(tmp_path / "out/dedup/removed")] == [("b", "a")]
 
 
-@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("when", [pytest.param(when, marks=() if when == "during" else LONG) for when in WHEN])
 def test_run_killed_at_any_point_repeats_its_decisions(tmp_path: Path, when: str) -> None:
     plan = plan_over(stream(), write_pages(tmp_path / "in"))
     run_local(plan, tmp_path / "whole")
@@ -130,7 +132,7 @@ def test_one_worker_on_ray_decides_as_the_local_runner_does(tmp_path: Path) -> N
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("gpu", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("gpu", [False, pytest.param(True, marks=LONG)])
 def test_worker_that_dies_drops_nothing_by_what_it_had_seen(tmp_path: Path, gpu: bool) -> None:
     folder = write_pages(tmp_path / "in")
     pq.write_table(pa.table({"id": ["bad"], "text": [f"{page(30)} bad"]}), folder / "0a.parquet")

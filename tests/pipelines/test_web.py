@@ -18,6 +18,7 @@ from cluster import storage
 from cluster.storage import Folder
 from pipelines.cli import main
 
+LONG = pytest.mark.skipif("HEADRACE_FAULTS" not in os.environ, reason="the long form: make faults")
 SAMPLE = str(Path(__file__).resolve().parents[1] / "data" / "sample.warc.gz")
 FAST = ["--set", "ExtractText.engine=resiliparse", "--max-dead", "0.01"]
 
@@ -122,7 +123,7 @@ def test_screening_loses_no_row_of_the_demo(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize(("archive", "responses"), [("pages-dev", 1709), ("crawl-dev", 324)])
+@pytest.mark.parametrize(("archive", "responses"), [("pages-dev", 1709), pytest.param("crawl-dev", 324, marks=LONG)])
 def test_real_archives_are_accounted_for(tmp_path: Path, shared: Path, archive: str, responses: int) -> None:
     source = ["--input", str(shared / f"{archive}.warc.gz"), "--set", "ReadWarc.piece_bytes=4000000", *FAST]
     result = headrace(*source, "--output", str(tmp_path / "local"))
