@@ -49,8 +49,9 @@ def run_web(folder: Path, archive: bytes, *arguments: str) -> dict[str, Any]:
     """`headrace run web` in a process that is killed over `SECONDS` of CPU time; its totals and largest process."""
     (folder / "in.warc.gz").write_bytes(archive)
     command = [sys.executable, "-m", "pipelines", "run", "web", "--input", str(folder / "in.warc.gz"), "--json"]
+    command += ["--output", str(folder / "out"), "--max-dead", "1", *arguments]
     process = subprocess.Popen(
-        [sys.executable, "-c", WAIT, str(int(SECONDS)), *command, "--output", str(folder / "out"), "--max-dead", "1", *arguments],
+        [sys.executable, "-c", WAIT, str(int(SECONDS)), *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
