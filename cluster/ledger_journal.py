@@ -112,7 +112,7 @@ class Journal:
         dead: dict[Path, int] = {}
         with self._telling(), _held(self._folder) as there:
             try:
-                for path in sorted(self._folder.glob(f"*{SUFFIX}")) if there else ():
+                for path in _journals(self._folder) if there else ():
                     if (descriptor := _lock_dead(path)) is not None:
                         dead[path] = descriptor
                 entries: dict[bytes, bytes] = {}
@@ -219,6 +219,13 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
+
+
+def _journals(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob(f"*{SUFFIX}"))
+    except FileNotFoundError:  # its last file went, and the folder with it
+        return []
 
 
 def _lock_dead(path: Path) -> int | None:
