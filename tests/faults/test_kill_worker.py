@@ -13,12 +13,12 @@ from tests.faults.test_kill_driver import ROOT, SEED, command, dataset
 KILLS = 3  # as long as the run lasts
 
 
-def workers_of(driver: psutil.Process) -> list[psutil.Process]:
-    """The driver's Ray workers that are at a shard: one that is still starting has nothing to lose."""
+def workers_of(driver: psutil.Process, at: str = "") -> list[psutil.Process]:
+    """The driver's Ray workers that are running headrace's actor, or those that are `at` one of its methods."""
     found = []
     for process in driver.children(recursive=True):
         try:
-            if " ".join(process.cmdline()).startswith("ray::Worker.run_shard"):
+            if " ".join(process.cmdline()).startswith(f"ray::Worker.{at}" if at else "ray::Worker"):
                 found.append(process)
         except psutil.NoSuchProcess:
             continue
@@ -36,7 +36,8 @@ def test_killed_workers_leave_no_trace(tmp_path: Path) -> None:
     driver = psutil.Process(process.pid)
     killed = 0
     while process.poll() is None:
-        working = workers_of(driver) if killed < KILLS else []
+        # One that is still starting has nothing to lose.
+        working = workers_of(driver, at="run_shard") if killed < KILLS else []
         if working:
             dice.choice(working).kill()
             killed += 1
