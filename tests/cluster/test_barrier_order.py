@@ -106,7 +106,7 @@ def test_order_files_and_partitions_leave_no_trace(
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("recipe", [pytest.param(r, marks=LONG if r == "dedup-substring" else ()) for r in RECIPES])
+@pytest.mark.parametrize("recipe", [pytest.param(r, marks=() if r == "dedup-lines" else LONG) for r in RECIPES])
 def test_workers_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str) -> None:
     from cluster.stream import RayRunner
 
