@@ -26,7 +26,7 @@ def asked_of(tables: Iterable[pa.Table]) -> tuple[Asked, ...]:
     """By stage, earlier steps' included; nothing where no row has such a column."""
     parts = []
     for table in tables:
-        if c.ANSWERS.name not in table.column_names or not _is_ours(table.schema.field(c.ANSWERS.name).type):
+        if not c.has(table.schema, c.ANSWERS):
             continue
         for chunk in table.column(c.ANSWERS.name).chunks:
             entries = pc.list_flatten(chunk)
@@ -37,9 +37,3 @@ def asked_of(tables: Iterable[pa.Table]) -> tuple[Asked, ...]:
     sums = pa.concat_tables(parts).group_by("stage").aggregate([(name, "sum") for name in SUMS])
     found = [Asked(row["stage"], *(row[f"{name}_sum"] for name in SUMS)) for row in sums.to_pylist()]
     return tuple(sorted(found, key=lambda one: one.stage))
-
-
-def _is_ours(there: pa.DataType) -> bool:
-    """Whether it is the column of that name that stages fill, and not one of the user's."""
-    parts = there.value_type if pa.types.is_list(there) or pa.types.is_large_list(there) else there
-    return pa.types.is_struct(parts) and parts is not there and {"stage", *SUMS} <= {part.name for part in parts}

@@ -87,7 +87,7 @@ def _told(folder: Folder, manifest: Manifest, stages: list[str], replayed: set[s
             continue
         with folder.open(file.path) as opened:
             parquet = pq.ParquetFile(opened)
-            if c.ANSWERS.name not in parquet.schema_arrow.names:
+            if not c.has(parquet.schema_arrow, c.ANSWERS):
                 continue
             wanted = [part for part in leaves(parquet, c.ANSWERS.name) if part.rpartition(".")[2] in (*NAMES, *SUMS)]
             for batch in parquet.iter_batches(columns=wanted):

@@ -32,7 +32,7 @@ def usage_of(folder: Folder, manifest: Manifest, stages: set[str]) -> Usage:
     for file in manifest.files:
         with folder.open(file.path) as opened:
             parquet = pq.ParquetFile(opened)
-            if c.ANSWERS.name not in parquet.schema_arrow.names:
+            if not c.has(parquet.schema_arrow, c.ANSWERS):
                 continue
             parts = leaves(parquet, c.ANSWERS.name)  # what models wrote stays on disk
             wanted = [part for part in parts if part.rpartition(".")[2] in ("stage", *Usage._fields)]

@@ -213,3 +213,12 @@ ALL: dict[str, pa.Field] = {
         FASTTEXT_SCORE, CONFIDENCE, SELECTION_SCORE,
     )
 }  # fmt: skip
+
+
+def has(schema: pa.Schema, field: pa.Field) -> bool:
+    """Whether `schema` has the list of structs `field`, and not another column of that name: one of the user's."""
+    at = schema.get_field_index(field.name)
+    there = schema.field(at).type if at >= 0 else pa.null()
+    if not (pa.types.is_list(there) or pa.types.is_large_list(there)) or not pa.types.is_struct(there.value_type):
+        return False
+    return {part.name for part in field.type.value_type} <= {part.name for part in there.value_type}

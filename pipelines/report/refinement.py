@@ -138,16 +138,7 @@ def _summed(frames: list[pl.DataFrame]) -> pl.DataFrame:
 
 def _parts(parquet: pq.ParquetFile) -> list[str]:
     """Paths of the parts of `answers`; none where that is a column of the user's."""
-    return leaves(parquet, c.ANSWERS.name) if _has(parquet, c.ANSWERS) else []
-
-
-def _has(parquet: pq.ParquetFile, field: pa.Field) -> bool:
-    """Whether the file has the list of structs `field`, and not another column of that name."""
-    at = parquet.schema_arrow.get_field_index(field.name)
-    there = parquet.schema_arrow.field(at).type if at >= 0 else pa.null()
-    if not pa.types.is_list(there) or not pa.types.is_struct(there.value_type):
-        return False
-    return {f.name for f in field.type.value_type} <= {f.name for f in there.value_type}
+    return leaves(parquet, c.ANSWERS.name) if c.has(parquet.schema_arrow, c.ANSWERS) else []
 
 
 def _stage(name: str, rows: pl.DataFrame, programs: tuple[int, tuple[tuple[str, int, int], ...]]) -> ModelStage:
@@ -249,7 +240,7 @@ def _changed(folder: Folder, step: StepLine, names: set[str]) -> Iterator[_Chang
         with folder.open(path) as file:
             parquet = pq.ParquetFile(file)
             there = [n for n in ("id", "url", "parents", "edits") if n in parquet.schema_arrow.names]
-            if not _has(parquet, c.EDITS):
+            if not c.has(parquet.schema_arrow, c.EDITS):
                 continue
             seen = 0
             for batch in parquet.iter_batches(BATCH, columns=there, use_threads=False):
