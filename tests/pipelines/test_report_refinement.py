@@ -12,6 +12,7 @@ import pytest
 
 from cluster.recipe import Recipe, Step
 from cluster.storage import Folder
+from pipelines.asked import _models
 from pipelines.cli import main
 from pipelines.config import configure
 from pipelines.explain import as_text, explain
@@ -230,6 +231,7 @@ def test_a_user_s_own_column_of_that_name_is_left_alone(tmp_path: Path, theirs: 
     run_local(plan_over(recipe, documents(tmp_path, {"a": "one"}, answers=theirs, edits=theirs)), tmp_path / "out")
     folder = Folder(str(tmp_path / "out"))
     assert read_refinement(folder, read_account(folder)) == ()
+    assert _models(folder, "copy") == {}
     write_report(str(tmp_path / "out"))
     found = explain(str(tmp_path / "out"), "a")
     (step,) = found["steps"]
