@@ -96,24 +96,29 @@ def test_nothing_stays_of_what_is_on_storage(tmp_path: Path, place: Path) -> Non
 def test_answers_are_in_the_journal_until_they_are_on_storage(
     tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[set[bytes]] = []
+    safe: list[set[bytes]] = []  # at each write: what is in the journal, and what an earlier write has put on storage
+    stored: set[bytes] = set()
     real, url = Store.write, url_of(tmp_path / "ledger")
 
     def watched(self: Store, entries: dict[bytes, bytes], **options: Any) -> str:
-        (file,) = files(place)
-        copy = tmp_path / f"copy-{len(seen)}"
-        copy.write_bytes(file.read_bytes())
-        with copy.open("rb") as opened:
-            seen.append({k for k in entries if k in ledger_journal._entries(copy, opened.fileno())})
-        assert seen[-1] == set(entries)
-        return real(self, entries, **options)
+        safe.append(set(stored))
+        for number, file in enumerate(files(place)):
+            copy = tmp_path / f"copy-{len(safe)}-{number}"
+            copy.write_bytes(file.read_bytes())
+            with copy.open("rb") as opened:
+                safe[-1] |= ledger_journal._entries(copy, opened.fileno()).keys()
+        assert safe[-1] >= entries.keys()
+        name = real(self, entries, **options)
+        stored.update(entries)
+        return name
 
     monkeypatch.setattr(Store, "write", watched)
     book = Ledger(url, "rate")
     book.note(key(1), answer(1))
     add(book, 1)
     book.flush()
-    assert seen
+    assert safe[0] == {key(1)}  # the first write had it from the journal alone
+    assert stored == {key(1)}
     assert files(place) == []
 
 
