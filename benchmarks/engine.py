@@ -19,10 +19,10 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 from record import record
 
 from cluster.local import LocalRunner
-from cluster.metrics import cpu_seconds
 from cluster.plan import make_plan
 from cluster.run import Options, Runner, run
 from cluster.shards import list_inputs
+from cluster.signals.metrics import cpu_seconds
 from cluster.stream import RayRunner
 from pipelines.config import configure, parse_sets
 from pipelines.web import web

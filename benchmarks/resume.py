@@ -32,7 +32,7 @@ import psutil
 from record import record
 
 from cluster.local import LocalRunner
-from cluster.packs import Packer
+from cluster.objects.packs import Packer
 from cluster.plan import Plan, make_plan
 from cluster.run import Options, _describe, run
 from cluster.shards import list_inputs

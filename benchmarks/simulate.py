@@ -26,11 +26,11 @@ from record import record
 from virtual_cluster import Actor, Node, Reports, VirtualCluster
 
 from cluster.commit import Target
-from cluster.pipeline import run_pipeline
+from cluster.driver.pipeline import run_pipeline
 from cluster.plan import Group, PlannedStep, plan_step
-from cluster.progress import Progress
 from cluster.recipe import Step
 from cluster.shards import InputFile, Shard
+from cluster.signals.progress import Progress
 from cluster.storage import Folder
 from cluster.stream import RayRunner
 from cluster.work import TableDone

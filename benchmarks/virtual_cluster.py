@@ -25,8 +25,8 @@ from ray.exceptions import ActorDiedError
 
 Reports = Iterator[tuple[float, tuple[Any, ...]]]  # seconds of work, and the objects that are there then
 Work = Callable[["Actor", str, tuple[Any, ...]], Reports]
-CLOCKS = ("cluster.pool.time", "cluster.balance.time")
-DRIVERS = ("cluster.pool.ray", "cluster.stream.ray", "cluster.pipeline.ray", "cluster.sizes.ray")
+CLOCKS = ("cluster.driver.pool.time", "cluster.driver.balance.time")
+DRIVERS = ("cluster.driver.pool.ray", "cluster.stream.ray", "cluster.driver.pipeline.ray", "cluster.driver.sizes.ray")
 
 
 @dataclass(eq=False)

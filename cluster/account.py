@@ -6,8 +6,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from cluster.events import Event, ShardCommitted
-from cluster.packs import Packer, each_manifest, listed
+from cluster.objects.packs import Packer, each_manifest, listed
+from cluster.signals.events import Event, ShardCommitted
 from cluster.storage import Folder
 from schemas.manifest import Counts, Manifest
 

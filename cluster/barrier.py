@@ -85,7 +85,7 @@ class Linking(Shuffle, Protocol):
 
 @runtime_checkable
 class Moving(Protocol):
-    """Rows of an earlier step go to shards of their own, in the order of `key` over the whole dataset (moving.py).
+    """Rows of an earlier step go to shards of their own, in the order of `key` over the dataset: exchange/moving.
 
     `key`: a uint64 column whose values are spread evenly over 64 bits, such as a hash. Nothing is added.
     """

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from cluster.errors import AccountError, HeadraceError
 from cluster.ledger import Answers, Asking
-from cluster.metrics import METER
-from cluster.remember import Ask, Remembering
+from cluster.seen.remember import Ask, Remembering
+from cluster.signals.metrics import METER
 from schemas import columns as c
 from schemas.manifest import Counts, StageCost
 from stages.stage import Stage, StageError, Transform, WorkerBrokenError, execution_of, name_of, settings_of
@@ -54,7 +54,7 @@ class Chain:
     """
 
     def __init__(self, stages: tuple[Stage, ...], ask: Ask | None = None, ledger: Answers | None = None) -> None:
-        """`ask`: the index that others use too, for the stage that needs one (remember.py); `ledger`: see there."""
+        """`ask`: the index that others use too, for the stage that needs one (seen/remember); `ledger`: see there."""
         self.opened: list[tuple[Stage, Transform]] = []
         self._turns = [threading.Semaphore(stage.resources.tables) for stage in stages]
         for stage in stages:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from cluster.chain import Batch, add_costs
 from cluster.errors import AccountError
 from cluster.lease import guarded
-from cluster.packs import each_manifest, listed, manifest_of
+from cluster.objects.packs import each_manifest, listed, manifest_of
 from cluster.storage import Folder
 from schemas import document
 from schemas.check import conform

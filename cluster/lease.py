@@ -24,8 +24,8 @@ from typing import Any
 
 import psutil
 
-from cluster.conditional import S3, Azure, NotSupportedError, Seen, Slot, slot
 from cluster.errors import ConfigError, LeaseLostError
+from cluster.objects.conditional import S3, Azure, NotSupportedError, Seen, Slot, slot
 from cluster.storage import Folder
 
 NAME = ".lease.json"

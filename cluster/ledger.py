@@ -3,7 +3,7 @@
 What is added is on storage within half a second or so, in a piece with what came with it; `flush` writes the answers
 of a batch into one object and then deletes their pieces. So no answer is lost at any moment, and what stays are as
 many objects as there were batches. Until it is on storage an answer is in a journal on this machine's disk
-(ledger_journal.py), from where others take it who open the ledger here, or refresh it. So a process that is killed
+(answers/journal.py), from where others take it who open the ledger here, or refresh it. So a process that is killed
 loses what it had asked and not heard of, and nothing else. A machine that is lost takes with it what was in hand there:
 at most `UNWRITTEN` answers of each process, because `add` waits while so many are not on storage, and those that
 engines had heard and not handed on.
@@ -21,10 +21,10 @@ from typing import Protocol, runtime_checkable
 
 from fsspec.implementations.memory import MemoryFileSystem
 
+from cluster.answers.index import Index, Numbers, heads_of
+from cluster.answers.journal import Journal
+from cluster.answers.store import Store
 from cluster.errors import RunError
-from cluster.ledger_index import Index, Numbers, heads_of
-from cluster.ledger_journal import Journal
-from cluster.ledger_store import Store
 from cluster.storage import address, locate
 from stages.stage import Stage, Transform
 

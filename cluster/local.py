@@ -6,11 +6,11 @@ from typing import Self
 
 from cluster.commit import Target
 from cluster.errors import HeadraceError, RunError, ShardError, is_transient
+from cluster.exchange.shuffle import Task, run_task
 from cluster.plan import PlannedStep
-from cluster.progress import Progress
-from cluster.recall import here
+from cluster.seen.recall import here
 from cluster.shards import Shard
-from cluster.shuffle import Task, run_task
+from cluster.signals.progress import Progress
 from cluster.work import Careful, Opened, TableDone, run_shard
 from schemas.manifest import Manifest
 

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from cluster.barrier import Linking, Moving, Particular, Shuffle, Spreading
 from cluster.errors import ConfigError
 from cluster.layout import VERSION as LAYOUT
-from cluster.log import TEXT, Log
 from cluster.recipe import Recipe, Step
-from cluster.remember import Ask, Remembering
+from cluster.seen.remember import Ask, Remembering
 from cluster.shards import OPEN_AT_ONCE, InputFile, Shard, list_inputs, make_shards
+from cluster.signals.log import TEXT, Log
 from cluster.storage import open_input
 from schemas import columns, document
 from schemas.check import SchemaError, missing, nearest

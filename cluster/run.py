@@ -12,27 +12,27 @@ from typing import Any, Protocol, Self
 
 from cluster import VERSION
 from cluster.account import Account, Done
+from cluster.answers.store import PIECES, Store
 from cluster.barrier import Moving, Shuffle
 from cluster.commit import Target, discard, tidy
 from cluster.errors import AccountError
-from cluster.events import Hear, everyone, ignore
+from cluster.exchange.moving import moved_shards
+from cluster.exchange.phases import DEFAULT_MEMORY, alarm, judged_other_rows, run_barrier
+from cluster.exchange.shuffle import Task
 from cluster.layout import VERSION as LAYOUT
 from cluster.lease import guarded, held
 from cluster.ledger import FOLDER as LEDGER
 from cluster.ledger import asks
-from cluster.ledger_store import PIECES, Store
-from cluster.log import TEXT, Log
-from cluster.moving import moved_shards
-from cluster.patience import first_look, telling
-from cluster.phases import DEFAULT_MEMORY, alarm, judged_other_rows, run_barrier
+from cluster.objects.patience import first_look, telling
 from cluster.plan import Plan, PlannedStep
-from cluster.progress import Progress
 from cluster.recipe import numbered
 from cluster.resume import OURS, inspect
 from cluster.shards import InputFile, Shard
-from cluster.shuffle import Task
+from cluster.signals.events import Hear, everyone, ignore
+from cluster.signals.log import TEXT, Log
+from cluster.signals.progress import Progress
+from cluster.signals.watch import watched_run, watched_step
 from cluster.storage import Folder, address, locate
-from cluster.watch import watched_run, watched_step
 from stages.stage import Piece, execution_of, name_of
 
 

@@ -22,9 +22,9 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from cluster.errors import ConfigError, StoreError
-from cluster.listing import with_quick_times
-from cluster.patience import AGAIN, LONGEST_WAIT_S, patience_s, patient_session
-from cluster.upload import BLOCK_BYTES, Upload
+from cluster.objects.listing import with_quick_times
+from cluster.objects.patience import AGAIN, LONGEST_WAIT_S, patience_s, patient_session
+from cluster.objects.upload import BLOCK_BYTES, Upload
 from schemas import credentials
 
 # Of a disk behind a network: such an error may be gone on the next try.

@@ -13,17 +13,17 @@ from typing import Any, Self
 import ray
 from ray.exceptions import RayError
 
-from cluster import alive
 from cluster.commit import Target
+from cluster.driver import alive
+from cluster.driver.pool import Draining, Pool, ready_of, room_for, spawn, start_ray
+from cluster.driver.sizes import fitting
 from cluster.errors import RunError, ShardError
-from cluster.index_actors import with_index
+from cluster.exchange.shuffle import Task
 from cluster.limits import STUCK_AFTER_S
 from cluster.plan import PlannedStep
-from cluster.pool import Draining, Pool, ready_of, room_for, spawn, start_ray
-from cluster.progress import Progress
+from cluster.seen.actors import with_index
 from cluster.shards import Shard
-from cluster.shuffle import Task
-from cluster.sizes import fitting
+from cluster.signals.progress import Progress
 from cluster.work import Careful, RowNext, TableDone
 from cluster.worker import Broken, Failed, Worker
 from schemas.manifest import Manifest
@@ -139,7 +139,7 @@ class RayRunner:
     def _run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None:
         planned = replace(fitting(planned), stuck_after=self._stuck_after)
         if len(planned.groups) > 1:
-            from cluster.pipeline import run_pipeline  # noqa: PLC0415 - only steps with several kinds of workers
+            from cluster.driver.pipeline import run_pipeline  # noqa: PLC0415 - only steps with several kinds of workers
 
             return run_pipeline(planned, target, shards, progress, self._wanted)
         pool = self._workers(planned.groups[0].resources, len(shards), planned)

@@ -20,12 +20,12 @@ from cluster.barrier import Shuffle
 from cluster.chain import Batch, Chain, killed_row
 from cluster.commit import ShardWriter, Target
 from cluster.errors import HeadraceError, RunError, is_transient
+from cluster.exchange.shuffle import join_verdicts, read_verdicts
 from cluster.ledger import open_ledger
-from cluster.metrics import cpu_seconds
 from cluster.plan import PlannedStep
-from cluster.remember import remembering
+from cluster.seen.remember import remembering
 from cluster.shards import Shard
-from cluster.shuffle import join_verdicts, read_verdicts
+from cluster.signals.metrics import cpu_seconds
 from cluster.storage import open_input
 from schemas.manifest import Counts, Manifest
 from stages.stage import Read, Stage, Unreadable, name_of

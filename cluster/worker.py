@@ -14,15 +14,15 @@ from typing import Any
 
 from cluster.chain import Batch, Chain
 from cluster.commit import ShardWriter, Target
+from cluster.driver.seldom import seldom
 from cluster.errors import HeadraceError, is_transient
+from cluster.exchange.shuffle import Task, run_task
 from cluster.ledger import Ledger, open_ledger
 from cluster.limits import watched, within
-from cluster.log import adopt
-from cluster.metrics import cpu_seconds
 from cluster.plan import PlannedStep
-from cluster.seldom import seldom
 from cluster.shards import Shard
-from cluster.shuffle import Task, run_task
+from cluster.signals.log import adopt
+from cluster.signals.metrics import cpu_seconds
 from cluster.work import (
     Careful,
     Opened,

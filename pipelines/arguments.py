@@ -2,7 +2,7 @@
 
 import argparse
 
-from cluster.log import FORMATS
+from cluster.signals.log import FORMATS
 from pipelines.model_commands import add_commands
 from pipelines.printing import Arguments
 

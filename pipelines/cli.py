@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from cluster.errors import ConfigError, HeadraceError, RunError
-from cluster.events import Hear
+from cluster.exchange.phases import LEAST_MEMORY
 from cluster.lease import held
 from cluster.limits import STUCK_AFTER_S
-from cluster.log import Log, captured
-from cluster.phases import LEAST_MEMORY
 from cluster.plan import Plan, make_plan
 from cluster.run import Options, Runner, run
 from cluster.shards import list_inputs
+from cluster.signals.events import Hear
+from cluster.signals.log import Log, captured
 from cluster.storage import Folder, address, locate
 from pipelines import model_commands
 from pipelines.arguments import parser

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from cluster.errors import ConfigError
-from cluster.log import FORMATS
 from cluster.recipe import Recipe, change, setting_names
+from cluster.signals.log import FORMATS
 from pipelines import plain_yaml
 from pipelines.recipes import read_yaml, unknown_keys
 from schemas.check import nearest

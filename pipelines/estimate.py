@@ -10,8 +10,8 @@ from cluster.chain import add_costs
 from cluster.commit import read_manifests
 from cluster.local import LocalRunner
 from cluster.plan import Plan, PlannedStep, columns_of
-from cluster.progress import duration
 from cluster.run import Options, run
+from cluster.signals.progress import duration
 from cluster.storage import Folder
 from pipelines.order import propose, rank
 from pipelines.usage import Usage, usage_of

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cluster.progress import duration
+from cluster.signals.progress import duration
 from pipelines.asked import lines_of
 
 BAR = 24

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cluster.errors import RunError
-from cluster.log import Log
+from cluster.signals.log import Log
 from schemas.credentials import redacted
 from schemas.visible import visible
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from cluster.errors import ConfigError
 from cluster.plan import make_plan
-from cluster.progress import duration
 from cluster.shards import list_inputs
+from cluster.signals.progress import duration
 from pipelines.audit import sample
 from pipelines.config import configure
 from pipelines.refine import refine

@@ -18,11 +18,11 @@ from cluster.chain import Chain
 from cluster.commit import ShardWriter, Target, committed_files, discard, read_manifests
 from cluster.errors import ConfigError
 from cluster.ledger import Ledger, open_ledger
-from cluster.metrics import cpu_seconds
-from cluster.recall import here
 from cluster.recipe import restore
-from cluster.remember import Ask
 from cluster.run import run_totals, step_totals
+from cluster.seen.recall import here
+from cluster.seen.remember import Ask
+from cluster.signals.metrics import cpu_seconds
 from cluster.storage import Folder
 from pipelines.asked import with_models
 from pipelines.status import steps_in_order

@@ -7,7 +7,7 @@ from typing import Any
 from cluster.commit import read_manifests
 from cluster.errors import ConfigError
 from cluster.layout import check_layout
-from cluster.progress import duration, line
+from cluster.signals.progress import duration, line
 from cluster.storage import Folder
 from schemas.manifest import Counts
 

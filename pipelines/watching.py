@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cluster.events import Hear, everyone
-from cluster.otel import Otel, asked_for
-from cluster.telemetry import Metrics, RayExport
+from cluster.signals.events import Hear, everyone
+from cluster.signals.otel import Otel, asked_for
+from cluster.signals.telemetry import Metrics, RayExport
 
 
 @contextmanager

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from cluster import balance
-from cluster.balance import Balance
 from cluster.commit import Target
-from cluster.pipeline import Pipeline
+from cluster.driver import balance
+from cluster.driver.balance import Balance
+from cluster.driver.pipeline import Pipeline
+from cluster.driver.pool import Pool
 from cluster.plan import Group, PlannedStep
-from cluster.pool import Pool
-from cluster.progress import Progress
 from cluster.shards import InputFile, Shard
+from cluster.signals.progress import Progress
 from cluster.storage import Folder
 from cluster.stream import RayRunner
 from cluster.work import TableDone

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster import phases
+from cluster.exchange import phases
 from cluster.plan import Plan
 from cluster.storage import Folder
 from pipelines.cli import main

@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 import pytest
 import xxhash
 
-from cluster import phases
 from cluster.barrier import COMPONENT, COMPONENT_SIZE, Linking
-from cluster.components import contract, is_settled, owned
 from cluster.errors import ConfigError, RunError
+from cluster.exchange import phases
+from cluster.exchange.components import contract, is_settled, owned
 from cluster.local import LocalRunner
 from cluster.recipe import Recipe, Step
 from cluster.storage import Folder

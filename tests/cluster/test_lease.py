@@ -17,9 +17,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from cluster import lease as module
-from cluster.conditional import S3, NotSupportedError, Seen, slot
 from cluster.errors import ConfigError, LeaseLostError
 from cluster.lease import NAME, Held, Process, confirm, held, take, this_process
+from cluster.objects.conditional import S3, NotSupportedError, Seen, slot
 from cluster.storage import Folder, locate
 from schemas import columns as c
 from stages.stage import Resources, Rows, Transform

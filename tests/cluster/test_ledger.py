@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster import ledger, ledger_store
+from cluster import ledger
+from cluster.answers import store as ledger_store
+from cluster.answers.index import Index, heads_of
+from cluster.answers.store import ADVICE, ENTRY, Store
 from cluster.errors import RunError
 from cluster.ledger import UNWRITTEN, Ledger
-from cluster.ledger_index import Index, heads_of
-from cluster.ledger_store import ADVICE, ENTRY, Store
 
 
 def key(number: int) -> bytes:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from cluster import ledger_journal
+from cluster.answers import journal as ledger_journal
+from cluster.answers.journal import HEAD, MAGIC, Journal
+from cluster.answers.store import Store
 from cluster.errors import RunError
 from cluster.ledger import Ledger
-from cluster.ledger_journal import HEAD, MAGIC, Journal
-from cluster.ledger_store import Store
 from tests.cluster.test_ledger import add, answer, found, key
 
 
@@ -52,7 +52,7 @@ def url_of(folder: Path) -> str:
 HELD = """
 import sys
 from cluster.ledger import Ledger
-from cluster.ledger_store import Store
+from cluster.answers.store import Store
 from tests.cluster.test_ledger import add
 Store.write = lambda *arguments, **options: sys.stdin.read()  # a store that takes for ever
 book = Ledger(sys.argv[1], "rate")

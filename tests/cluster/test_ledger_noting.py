@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from cluster.answers.store import Store
 from cluster.ledger import UNWRITTEN, Ledger
-from cluster.ledger_store import Store
 from stages.models.ask import open_asker
 from stages.models.engine import Keeping, Prompt, Request, Sampling
 from stages.models.ledger import Noting

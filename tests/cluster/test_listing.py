@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.utils import parse_timestamp
 
-from cluster.listing import moment
+from cluster.objects.listing import moment
 
 
 @pytest.mark.parametrize(

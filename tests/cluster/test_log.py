@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cluster.jobs import entrypoint
-from cluster.log import Log, Others, adopt, captured
+from cluster.signals.log import Log, Others, adopt, captured
 from pipelines.cli import DEFAULTS, main
 from tests.runs import ONE_STEP, write
 

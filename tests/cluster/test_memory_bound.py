@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster import spill
+from cluster.exchange import spill
+from cluster.exchange.spill import cut, read_facts, read_partition, read_rows, runs, write_partitions
 from cluster.shards import InputFile, Shard
-from cluster.spill import cut, read_facts, read_partition, read_rows, runs, write_partitions
 from cluster.storage import Folder
 from stages.stage import Piece
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from cluster import metrics
-from cluster.metrics import Meter, cpu_seconds
+from cluster.signals import metrics
+from cluster.signals.metrics import Meter, cpu_seconds
 
 BURN = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass\n"
 

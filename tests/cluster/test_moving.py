@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from cluster.errors import ConfigError
+from cluster.exchange.moving import range_of
 from cluster.local import LocalRunner
-from cluster.moving import range_of
 from cluster.recipe import Recipe, Step
 from cluster.run import Options, run
 from stages.read_parquet import ReadParquet
@@ -73,7 +73,7 @@ def test_neighbours_were_none_before(tmp_path: Path) -> None:
 
 
 def test_more_ranges_where_a_range_would_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.phases.AT_REST", MEMORY - 100_000)
+    monkeypatch.setattr("cluster.exchange.phases.AT_REST", MEMORY - 100_000)
     found = mixed(tmp_path, 3, memory=MEMORY)
     assert len(list((tmp_path / "out3/shuffle/data").glob("*.parquet"))) > 4
     assert found == mixed(tmp_path / "again", 3)
@@ -111,7 +111,7 @@ class Interrupted(LocalRunner):
 
 
 def test_an_interruption_anywhere_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.phases.AT_REST", MEMORY - 2_000_000)
+    monkeypatch.setattr("cluster.exchange.phases.AT_REST", MEMORY - 2_000_000)
     expected = mixed(tmp_path / "undisturbed", 3, memory=MEMORY)
     inputs = write(tmp_path / "in", 3)
     for after in range(40):

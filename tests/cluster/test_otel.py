@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from cluster.errors import ConfigError, DeadRowsError
-from cluster.events import Hear, RunBegan, RunEnded, ShardBegan, ShardFailed, StepBegan, StepEnded
-from cluster.otel import Otel, OtelExport, Traces, asked_for
 from cluster.shards import InputFile, Shard
-from cluster.telemetry import Metrics
+from cluster.signals.events import Hear, RunBegan, RunEnded, ShardBegan, ShardFailed, StepBegan, StepEnded
+from cluster.signals.otel import Otel, OtelExport, Traces, asked_for
+from cluster.signals.telemetry import Metrics
 from pipelines.cli import main
 from stages.stage import Piece
 from tests.fakes import CrashOn, DropWith

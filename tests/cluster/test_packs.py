@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from cluster import packs
 from cluster.account import Account
 from cluster.commit import read_manifests
-from cluster.events import ShardCommitted
-from cluster.packs import Packer, each_manifest, listed
+from cluster.objects import packs
+from cluster.objects.packs import Packer, each_manifest, listed
 from cluster.shards import InputFile, Shard
+from cluster.signals.events import ShardCommitted
 from cluster.storage import Folder
 from schemas.manifest import Counts, File, Manifest, ManifestError, StageCost
 from stages.stage import Piece

@@ -9,13 +9,13 @@ import pytest
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from cluster import pipeline
+from cluster.driver import pipeline
+from cluster.driver.pipeline import STREAM, Pipeline, is_death, next_pair
+from cluster.driver.sizes import pool_sizes
 from cluster.errors import ConfigError
-from cluster.pipeline import STREAM, Pipeline, is_death, next_pair
 from cluster.plan import PlannedStep, make_plan
 from cluster.recipe import Recipe, Step
 from cluster.shards import list_inputs
-from cluster.sizes import pool_sizes
 from cluster.worker import in_pairs
 from tests.cluster.test_conformance import go, texts
 from tests.fakes import OnGpu, ReadLines, Upper

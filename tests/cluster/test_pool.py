@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import ray
 
+from cluster.driver.pool import Pool, room_for
 from cluster.errors import ConfigError
-from cluster.pool import Pool, room_for
 from stages.stage import Resources
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cluster import progress as module
 from cluster.errors import DeadRowsError
-from cluster.progress import Progress, bar, duration, line
 from cluster.shards import InputFile, Shard
+from cluster.signals import progress as module
+from cluster.signals.progress import Progress, bar, duration, line
 from cluster.storage import Folder
 from cluster.work import TableDone
 from schemas.manifest import Counts, Manifest

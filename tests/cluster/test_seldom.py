@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cluster import seldom as module
 from cluster.asked import Asked
-from cluster.seldom import seldom
+from cluster.driver import seldom as module
+from cluster.driver.seldom import seldom
 from cluster.work import RowNext, TableDone
 from schemas.manifest import Counts
 

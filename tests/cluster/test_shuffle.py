@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster import phases
-from cluster import shuffle as module
 from cluster.errors import RunError
+from cluster.exchange import phases
+from cluster.exchange import shuffle as module
+from cluster.exchange.phases import partitions_for
+from cluster.exchange.shuffle import join_verdicts
+from cluster.exchange.spill import partition_of
 from cluster.local import LocalRunner
-from cluster.phases import partitions_for
 from cluster.recipe import Recipe, Step
-from cluster.shuffle import join_verdicts
-from cluster.spill import partition_of
 from schemas import columns as c
 from stages.drop_duplicates import DropDuplicates
 from stages.keep_first import KeepFirst

@@ -7,9 +7,9 @@ from typing import ClassVar
 import pyarrow as pa
 import pytest
 
+from cluster.driver.sizes import devices_hold, fitting, pool_sizes
 from cluster.errors import ConfigError
 from cluster.plan import PlannedStep
-from cluster.sizes import devices_hold, fitting, pool_sizes
 from schemas import columns as c
 from stages.stage import Resources, Rows, Transform
 from tests.fakes import Upper

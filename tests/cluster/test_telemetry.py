@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster import pool as pools
-from cluster import telemetry as t
 from cluster.asked import Asked
-from cluster.events import Looked, PoolSeen, RunBegan, ShardCommitted, ShardFailed, StepBegan, StepEnded
-from cluster.progress import Progress
+from cluster.driver import pool as pools
 from cluster.shards import InputFile, Shard
+from cluster.signals import telemetry as t
+from cluster.signals.events import Looked, PoolSeen, RunBegan, ShardCommitted, ShardFailed, StepBegan, StepEnded
+from cluster.signals.progress import Progress
 from cluster.storage import Folder
 from cluster.work import TableDone
 from schemas.manifest import Counts, File, Manifest, StageCost

@@ -17,9 +17,9 @@ from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
-from cluster import pool
-from cluster.events import Event, ShardFailed
+from cluster.driver import pool
 from cluster.run import Options, run
+from cluster.signals.events import Event, ShardFailed
 from cluster.stream import RayRunner
 from stages.stage import Resources
 from tests.fakes import ReadLines, Upper

@@ -23,8 +23,8 @@ from typing import IO, Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
 WARM = (
-    "pipelines.cli", "pipelines.catalogue", "pipelines.web", "cluster.local", "cluster.shuffle", "polars", "numba",
-    "aiohttp", "orjson", "rich.live", "tokenizers",
+    "pipelines.cli", "pipelines.catalogue", "pipelines.web", "cluster.local", "cluster.exchange.shuffle", "polars",
+    "numba", "aiohttp", "orjson", "rich.live", "tokenizers",
 )  # fmt: skip
 PR_SET_CHILD_SUBREAPER = 36
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir")  # audit events: what changes a folder

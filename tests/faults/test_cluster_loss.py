@@ -15,7 +15,7 @@ import psutil
 import pytest
 import yaml
 
-from cluster import alive
+from cluster.driver import alive
 from cluster.errors import RunError
 from tests.cluster.test_conformance import go as go_with
 from tests.fakes import Upper

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from cluster.ledger_journal import Journal
+from cluster.answers.journal import Journal
 from tests.faults.in_flight import Kill, check_paid, kill_driver, kill_worker
 from tests.faults.test_kill_driver import ROOT, SEED
 from tests.faults.test_kill_worker import workers_of

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from cluster import patience, storage, upload
-from cluster.conditional import slot
+from cluster import storage
 from cluster.errors import ConfigError, StoreError, is_transient
+from cluster.objects import patience, upload
+from cluster.objects.conditional import slot
 from cluster.plan import Plan
 from cluster.shards import list_inputs
 from cluster.storage import Folder

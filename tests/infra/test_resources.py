@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cluster.driver.pool import demand
+from cluster.driver.sizes import devices_hold
 from cluster.plan import Group, make_plan
-from cluster.pool import demand
 from cluster.shards import list_inputs
-from cluster.sizes import devices_hold
 from pipelines.config import configure, read_config
 from pipelines.recipes import RECIPES, find_recipe
 from schemas import columns as c

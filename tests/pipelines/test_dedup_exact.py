@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster import phases
 from cluster.errors import RunError
+from cluster.exchange import phases
 from cluster.local import LocalRunner
 from cluster.plan import make_plan
 from cluster.recipe import Recipe

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster import phases
+from cluster.exchange import phases
 from cluster.local import LocalRunner
 from cluster.run import Options, run
 from pipelines.config import configure

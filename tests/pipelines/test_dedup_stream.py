@@ -151,7 +151,7 @@ def test_lost_part_of_the_index_says_so(tmp_path: Path) -> None:
     import ray
 
     from cluster.commit import Target
-    from cluster.index_actors import with_index
+    from cluster.seen.actors import with_index
 
     plan = plan_over(stream(), write_pages(tmp_path / "in", 1))
     with with_index(plan.steps[0], Target(str(tmp_path / "out"))) as planned:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster import phases
+from cluster.exchange import phases
 from cluster.recipe import Recipe, Step
 from pipelines.dedup_substring import dedup_substring
 from schemas import columns as c

@@ -50,7 +50,7 @@ run dir = $HERE
 admin socket = $HERE/\$name.asok
 log file = $HERE/\$name.log
 pid file = $HERE/\$name.pid
-mon cluster log file = $HERE/cluster.log
+mon cluster log file = $HERE/cluster.signals.log
 rgw frontends = beast endpoint=127.0.0.1:$PORT
 rgw dns name = 127.0.0.1
 rgw enable usage log = false

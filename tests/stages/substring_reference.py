@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cluster.spill import partition_of
+from cluster.exchange.spill import partition_of
 from schemas import columns as c
 from stages.dedup.substring import ExactSubstring, Winnowing
 from tests.stages.kernels.test_minhash_kernel import folded, kind
@@ -144,7 +144,7 @@ def shards_of(rows: Sequence[tuple[str, str | None]], shards: int) -> list[pa.Ta
 
 
 def carried_out(shuffle: Any, tables: list[pa.Table], partitions: int) -> list[pa.Table]:
-    """`tables` with what `shuffle` adds, as cluster/shuffle.py does it, without its files."""
+    """`tables` with what `shuffle` adds, as cluster/exchange/shuffle.py does it, without its files."""
     spread = []
     for number, table in enumerate(tables):
         rows = shuffle.spread(table)

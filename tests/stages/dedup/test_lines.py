@@ -16,7 +16,7 @@ Verdict = dict[str, list[int]]
 
 
 def judged(shuffle: RepeatedLines, rows: Sequence[dict[str, Any]], partitions: int = 1, shards: int = 1) -> Verdict:
-    """The repeated lines by id, as cluster/shuffle.py finds them, rows dealt out to so many shards."""
+    """The repeated lines by id, as cluster/exchange/shuffle.py finds them, rows dealt out to so many shards."""
     spread = []
     for shard in range(shards):
         table = pa.Table.from_pylist(list(rows[shard::shards]), ROWS).select(shuffle.reads.names)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cluster import VERSION
 from cluster.errors import ConfigError
-from cluster.events import (
+from cluster.signals.events import (
     Event,
     RunBegan,
     RunEnded,
@@ -23,7 +23,7 @@ from cluster.events import (
     StepEnded,
     everyone,
 )
-from cluster.telemetry import Metric, Metrics, Values
+from cluster.signals.telemetry import Metric, Metrics, Values
 
 ENDPOINTS = (
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",

@@ -25,8 +25,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cluster.barrier import Linking
+from cluster.exchange.spill import FACTS, mixed, partitioned, read_between, read_partition, read_rows, write_partitions
 from cluster.shards import Shard
-from cluster.spill import FACTS, mixed, partitioned, read_between, read_partition, read_rows, write_partitions
 from cluster.storage import Folder
 from schemas import columns as c
 

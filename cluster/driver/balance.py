@@ -8,8 +8,8 @@ one another is not in them; who gets how many follows. Nothing moves for less th
 import time
 from dataclasses import dataclass
 
+from cluster.driver.pool import Pool
 from cluster.plan import PlannedStep
-from cluster.pool import Pool
 
 EVERY_S = 10.0
 GAIN = 1.05  # how much faster the step has to become

@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 
 from cluster.barrier import Moving
 from cluster.commit import Target
-from cluster.phases import SLACK, TEXT_BYTES, partitions_for
+from cluster.exchange.phases import SLACK, TEXT_BYTES, partitions_for
+from cluster.exchange.shuffle import Runner, Task, run_undone
+from cluster.exchange.spill import ROW, all_facts, read_partition, read_rows, write_partitions
 from cluster.plan import PlannedStep
 from cluster.shards import InputFile, Shard
-from cluster.shuffle import Runner, Task, run_undone
-from cluster.spill import ROW, all_facts, read_partition, read_rows, write_partitions
 from cluster.storage import Folder, address, locate, open_input
 from schemas import columns as c
 from stages.stage import Piece

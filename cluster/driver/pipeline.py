@@ -16,17 +16,17 @@ from typing import Any
 import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
-from cluster.balance import Balance
 from cluster.commit import Target
+from cluster.driver.balance import Balance
+from cluster.driver.pool import Draining, Pool, ready_of, spawn
+from cluster.driver.sizes import pool_sizes
+from cluster.driver.stations import QUEUE_BYTES, Item, OpenShard, Station
 from cluster.errors import RunError, ShardError
-from cluster.events import PoolSeen
 from cluster.ledger import asks
 from cluster.plan import PlannedStep
-from cluster.pool import Draining, Pool, ready_of, spawn
-from cluster.progress import Progress
 from cluster.shards import Shard
-from cluster.sizes import pool_sizes
-from cluster.stations import QUEUE_BYTES, Item, OpenShard, Station
+from cluster.signals.events import PoolSeen
+from cluster.signals.progress import Progress
 from cluster.stream import MAX_ATTEMPTS, MAX_DEATHS, Assignment, Busy, after_death, after_error, first_line
 from cluster.work import RowNext
 from cluster.worker import Broken, Failed, ShardEnd, Sink, Worker

@@ -28,8 +28,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.answers.index import KEY_BYTES
 from cluster.errors import RunError
-from cluster.ledger_index import KEY_BYTES
 
 log = logging.getLogger(__name__)
 

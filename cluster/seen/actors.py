@@ -11,8 +11,8 @@ from ray.exceptions import RayError
 from cluster.commit import Target
 from cluster.errors import RunError
 from cluster.plan import PlannedStep
-from cluster.recall import load_part
-from cluster.remember import Call, Remembering, remembering
+from cluster.seen.recall import load_part
+from cluster.seen.remember import Call, Remembering, remembering
 
 
 class IndexPart:

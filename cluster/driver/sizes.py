@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import ray
 
+from cluster.driver.pool import demand, room_for
 from cluster.errors import ConfigError
 from cluster.ledger import asks
 from cluster.plan import Group, PlannedStep, fused
-from cluster.pool import demand, room_for
 from stages.stage import Resources
 
 READING = 3  # shares of the CPUs for reading and for models on CPUs, where other stages behind them have one

@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 from cluster.barrier import COMPONENT, COMPONENT_SIZE, Linking, Shuffle, Spreading
 from cluster.commit import Target
-from cluster.components import labels_of
+from cluster.exchange.components import labels_of
+from cluster.exchange.spill import ROW, partitioned, read_between, read_partition, read_rows, write_partitions
 from cluster.plan import PlannedStep
 from cluster.shards import Shard
-from cluster.spill import ROW, partitioned, read_between, read_partition, read_rows, write_partitions
 from cluster.storage import Folder
 from schemas import columns as c
 

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 
 from cluster.barrier import Guarded, Linking, Shuffle, Spreading
 from cluster.commit import Target
-from cluster.components import Contract, Label, Link, Spread, edges_name
 from cluster.errors import RunError
+from cluster.exchange.components import Contract, Label, Link, Spread, edges_name
+from cluster.exchange.shuffle import Reduce, Runner, Scatter, Task, run_undone
+from cluster.exchange.spill import all_facts
 from cluster.plan import PlannedStep
 from cluster.shards import Shard, shard_name
-from cluster.shuffle import Reduce, Runner, Scatter, Task, run_undone
-from cluster.spill import all_facts
 from cluster.storage import Folder, open_input
 from schemas import columns as c
 from stages.stage import Piece, name_of

@@ -16,11 +16,11 @@ from rich.text import Text
 
 from cluster.asked import Asked
 from cluster.errors import DeadRowsError
-from cluster.events import Hear, Looked, PoolSeen, ShardBegan, ShardCommitted, ShardFailed, ignore
-from cluster.log import TEXT, Log
 from cluster.shards import Shard
+from cluster.signals.events import Hear, Looked, PoolSeen, ShardBegan, ShardCommitted, ShardFailed, ignore
+from cluster.signals.log import TEXT, Log
+from cluster.signals.telemetry import LOOK_EVERY_S
 from cluster.storage import Folder
-from cluster.telemetry import LOOK_EVERY_S
 from cluster.work import TableDone
 from schemas.manifest import Counts, Manifest
 from schemas.visible import one_line

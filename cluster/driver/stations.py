@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.pool import Pool
+from cluster.driver.pool import Pool
 from cluster.stream import Assignment, Busy
 from cluster.worker import ShardEnd
 

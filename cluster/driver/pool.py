@@ -9,9 +9,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from cluster import alive
+from cluster.driver import alive
 from cluster.errors import ConfigError
-from cluster.events import PoolSeen
+from cluster.signals.events import PoolSeen
 from stages.stage import Resources
 
 WAIT_S = 1.0  # how long a driver sleeps when nothing happens

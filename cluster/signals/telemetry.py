@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from cluster.asked import Asked
-from cluster.events import Event, Looked, PoolSeen, RunBegan, ShardCommitted, StepBegan, StepEnded
+from cluster.signals.events import Event, Looked, PoolSeen, RunBegan, ShardCommitted, StepBegan, StepEnded
 
 LOOK_EVERY_S = 5.0  # Ray exports every 10 s, and forgets a gauge that was not set for 20 s
 

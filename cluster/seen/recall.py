@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.commit import Target, committed_files
-from cluster.remember import Ask, Remembering, remembering
+from cluster.seen.remember import Ask, Remembering, remembering
 from stages.stage import Stage
 
 

@@ -22,7 +22,7 @@ from fsspec.asyn import sync
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from cluster.patience import patiently
+from cluster.objects.patience import patiently
 from cluster.storage import Folder, locate
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # a disk that cannot lock a file

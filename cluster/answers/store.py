@@ -20,8 +20,8 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cluster.answers.index import KEY_BYTES, Numbers, heads_of_column
 from cluster.errors import HeadraceError, RunError, is_transient
-from cluster.ledger_index import KEY_BYTES, Numbers, heads_of_column
 from cluster.storage import Folder
 
 ENTRY = pa.schema([pa.field("key", pa.binary(KEY_BYTES), False), pa.field("answer", pa.large_binary(), False)])

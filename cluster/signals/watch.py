@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cluster.events import Hear, RunBegan, RunEnded, StepBegan, StepEnded
 from cluster.ledger import Asking
-from cluster.log import Log
 from cluster.plan import PlannedStep
+from cluster.signals.events import Hear, RunBegan, RunEnded, StepBegan, StepEnded
+from cluster.signals.log import Log
 from stages.stage import name_of
 
 
