@@ -19,9 +19,8 @@ from pathlib import Path
 
 from record import record
 
-from pipelines.train import read_documents
+from pipelines.train import read_documents, split
 from stages.models.refiner import evaluate, folder, judge
-from stages.refine.labels import draws_the_line, is_held_back
 
 SHARED = Path("../shared/data")
 BUNDLED = Path("stages/refine/refiner")
@@ -42,8 +41,7 @@ def main() -> None:
         str(SHARED / "pages-dev.truth.parquet"),
     )
     model, tokenizer = folder.load(arguments.model)
-    held = [d for d in documents if is_held_back(d.site) and not draws_the_line(d.site)]
-    learnt = [d for d in documents if not is_held_back(d.site)]
+    learnt, _, held = split(documents)
     chunk_tokens = json.loads((arguments.model / folder.PROFILE).read_text())["chunk_tokens"]
     begun = time.process_time()
     found = judge.judge(

@@ -53,6 +53,7 @@ def _refiner(command: argparse.ArgumentParser) -> None:
     _input(command, "rows with lines, and keep of each")
     command.add_argument("--pages", action="append", default=[], metavar="WARC", help="web archives of pages ...")
     command.add_argument("--truth", metavar="PARQUET", help="... and their reference texts, by url")
+    command.add_argument("--unread", action="append", default=[], metavar="WARC", help="pages without such a text")
     command.add_argument("--minutes", type=float, default=18.0, metavar="N", help="of CPU time (default 18)")
     command.add_argument("--steps", type=int, metavar="N", help="so many, whatever time they take")
     command.add_argument("--seed", type=int, default=1, metavar="S", help="default 1")
@@ -83,7 +84,14 @@ def train_refiner_command(arguments: argparse.Namespace) -> int:
         _tell(f"annotator: {len(labelled)} documents, rejected {rejected}")
     settings = Settings(arguments.minutes, arguments.steps, arguments.seed, start=arguments.start)
     found = train_refiner(
-        arguments.output, arguments.input, arguments.pages, arguments.truth, settings, labelled, tell=_tell
+        arguments.output,
+        arguments.input,
+        arguments.pages,
+        arguments.truth,
+        settings,
+        labelled,
+        arguments.unread,
+        tell=_tell,
     )
     say(json.dumps(found) if arguments.json else as_text(found))
     return 0

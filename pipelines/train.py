@@ -4,7 +4,8 @@
 
 Labels come from rows with `lines` and `keep` (labels by people), from pages beside their reference texts (a raw
 extraction is labelled by what of it stands in the reference), and from an annotator: any engine that writes programs
-for a sample of texts (`--annotator`, ProX's way). Generated boilerplate in clean text is mixed in always. One site in
+for a sample of texts (`--annotator`, ProX's way). Pages without a reference text (`--unread`) are labelled by what two
+extractors agree on; nothing is judged by those. Generated boilerplate in clean text is mixed in always. One site in
 five, by a hash of its name, is held back: half of those say how much a removal weighs, and on the other half the
 refiner is measured beside "keep all" and the best rule of one number. `--start` goes on from a refiner that is there.
 The folder holds what transformers writes, `headrace.json` (how to ask the model) and `training.json` (data, settings,
@@ -36,6 +37,7 @@ from stages.models.refiner.tokenizer import train_tokenizer
 from stages.models.refiner.train import Settings, train
 from stages.models.spec import parse
 from stages.read_warc import ReadWarc
+from stages.refine.agreed import from_unread
 from stages.refine.labels import Document, draws_the_line, from_page, is_held_back, labelled_rows
 from stages.refine.prompt_format import PromptFormat
 from stages.stage import Unreadable
@@ -56,6 +58,7 @@ def train_refiner(
     truth: str | None = None,
     settings: Settings | None = None,
     annotated: Sequence[Document] = (),
+    unread: Sequence[str] = (),
     generated: int = judge.GENERATED_CHUNKS,
     judged: int | None = 100,
     tell: Callable[[str], None] = print,
@@ -69,9 +72,9 @@ def train_refiner(
     documents += annotated
     if len(documents) < LEAST:
         raise ConfigError(f"{len(documents)} labelled documents are too few to train on: {LEAST} are the least")
-    learnt = [d for d in documents if not is_held_back(d.site)]
-    line = [d for d in documents if draws_the_line(d.site)]
-    held = [d for d in documents if is_held_back(d.site) and not draws_the_line(d.site)]
+    agreed, more = read_unread(unread, truth)
+    learnt, line, held = split(documents)
+    learnt += [d for d in agreed if not is_held_back(d.site)]
     tell(f"{len(learnt)} documents to learn from, {len(line)} to draw the line by, {len(held)} to judge by")
     begun = time.process_time()
     before = _refiner(settings.start) if settings.start else None
@@ -83,22 +86,15 @@ def train_refiner(
         path = Path(scratch)
         folder.save(path, trained.model, tokenizer)
         model, tokenizer = folder.load(path)  # what is stored is what is measured
-        found = judge.judge(
-            learnt,
-            held,
-            evaluate.generator(model, tokenizer),
-            evaluate.token_cost(tokenizer),
-            folder.CHUNK_TOKENS,
-            generated,
-            judged,
-        )
+        generate, cost = evaluate.generator(model, tokenizer), evaluate.token_cost(tokenizer)
+        found = judge.judge(learnt, held, generate, cost, folder.CHUNK_TOKENS, generated, judged)
         report = {
             "parameters": sum(p.numel() for p in model.parameters()),
             "cpu_seconds": round(seconds, 1),
             "documents": {"learnt": _counts(learnt), "line": _counts(line), "held_back": _counts(held)},
             "split": SPLIT,
-            "data_sha256": fingerprint(documents),
-            "sources": sources,
+            "data_sha256": fingerprint(documents + agreed),
+            "sources": sources + more,
             "settings": asdict(replace(settings, steps=trained.steps, start=None)),
             "losses": trained.losses,
             "shift": trained.shift,
@@ -109,6 +105,13 @@ def train_refiner(
         for file in sorted(path.iterdir()):
             target.put(file.name, file.read_bytes())
     return {"output": output, **report}
+
+
+def split(documents: Sequence[Document]) -> tuple[list[Document], list[Document], list[Document]]:
+    """Those to learn from, those that draw the line, and those that judge: `SPLIT`."""
+    learnt = [d for d in documents if not is_held_back(d.site)]
+    line = [d for d in documents if draws_the_line(d.site)]
+    return learnt, line, [d for d in documents if is_held_back(d.site) and not draws_the_line(d.site)]
 
 
 def _refiner(engine: str) -> Path:
@@ -175,6 +178,30 @@ def read_documents(
     return documents, sources
 
 
+def read_unread(pages: Sequence[str], truth: str | None) -> tuple[list[Document], list[dict[str, Any]]]:
+    """Pages of the archives that `truth` has no text of, and for each archive how many of them taught something.
+
+    A page is of the site that `truth` says, or of the one that its host belongs to there.
+    """
+    rows = _rows(truth, TRUTH, "--truth") if truth else []
+    sites = {str(row["url"]): str(row.get("site") or row["url"]) for row in rows}
+    names = set(sites.values())
+    documents: list[Document] = []
+    sources: list[dict[str, Any]] = []
+    for file in list_inputs(list(pages)) if pages else ():
+        html = _html([file.uri])
+        found: list[Document] = []
+        for url in sorted(html.keys() - {row["url"] for row in rows if row["text"]}):
+            host = urlsplit(url).hostname or url
+            above = (host.split(".", n)[-1] for n in range(host.count(".") + 1))
+            site = sites.get(url) or next((name for name in above if name in names), host)
+            found += from_unread(url, site, "un", html[url])
+        documents += found
+        pages_used = len({document.name for document in found})
+        sources.append({"file": file.uri.rpartition("/")[2], "unread": len(html), "agreed": pages_used})
+    return documents, sources
+
+
 def _is_prefix(row: dict[str, Any]) -> bool:
     """Whether the reference is only how the text begins."""
     return "prefix" in str(row.get("truth_kind") or "")
@@ -199,8 +226,8 @@ def _source(uri: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"file": uri.rpartition("/")[2], "rows": len(rows), "licences": dict(licences.most_common())}
 
 
-def _html(pages: Sequence[str], wanted: set[str]) -> dict[str, str]:
-    """The pages of the archives that have a reference text."""
+def _html(pages: Sequence[str], wanted: set[str] | None = None) -> dict[str, str]:
+    """The pages of the archives, by URL; those of `wanted` alone if it is given."""
     reader, found = ReadWarc(), {}
     for file in list_inputs(list(pages)):
         with open_input(file.uri) as opened:
@@ -208,7 +235,7 @@ def _html(pages: Sequence[str], wanted: set[str]) -> dict[str, str]:
                 for table in reader.open()(opened, piece):
                     if not isinstance(table, Unreadable):
                         pairs = zip(*(table.column(name).to_pylist() for name in ("url", "html")), strict=True)
-                        found.update({url: html for url, html in pairs if url in wanted and html})
+                        found.update({url: html for url, html in pairs if html and (wanted is None or url in wanted)})
     return found
 
 
@@ -216,7 +243,7 @@ def vocabulary_texts(documents: Sequence[Document]) -> Iterator[str]:
     """Lines for the tokenizer: of each source as many, so that menus do not crowd out the languages."""
     left: Counter[str] = Counter()
     for document in documents:
-        if document.source != "pages/all" and left[document.source] < OF_TOKENIZER:
+        if not document.source.endswith("/all") and left[document.source] < OF_TOKENIZER:
             left[document.source] += sum(map(len, document.lines))
             yield from (line for line in document.lines if line)
 

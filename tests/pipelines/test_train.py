@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 import torch
 
 from cluster.errors import ConfigError
-from pipelines.train import as_text, fingerprint, read_documents, train_refiner
+from pipelines.train import as_text, fingerprint, read_documents, read_unread, train_refiner
 from stages.models.refiner.train import Phase, Settings, Shape
 from stages.refine.labels import draws_the_line, is_held_back
 
@@ -99,6 +99,39 @@ def test_pages_are_labelled_by_their_references(tmp_path: Path) -> None:
     assert {d.site for d in documents} == {"a.example"}
     assert [d.source for d in documents] == ["pages/all", "pages/main", "pages/recall"]
     assert fingerprint(documents) != fingerprint(documents[:2])
+
+
+def page(text: str, aside: str = "") -> str:
+    """A page with a menu, an article and a footer."""
+    return (
+        f"<html><body><ul><li><a href='/'>Home</a></li><li><a href='/shop'>Shop</a></li></ul><article>{text}</article>"
+        f"{aside}<div class='footer'>Terms and conditions</div></body></html>"
+    )
+
+
+def test_pages_that_nobody_has_read_are_labelled_by_what_two_extractors_agree_on(tmp_path: Path) -> None:
+    text = "".join(f"<p>{PARAGRAPH.format(i)}</p>" for i in range(6))
+    pages = warc(
+        tmp_path / "pages.warc",
+        {
+            "http://news.a.example/1": page(text),
+            "http://c.example/": page("<p>Too short to agree on.</p>"),
+            "http://d.example/read": page(text),
+            "http://e.example/": page(text),
+        },
+    )
+    rows = [
+        {"url": "http://a.example/", "site": "a.example", "lang": "en", "text": text, "truth_kind": None},
+        {"url": "http://d.example/read", "site": "d.example", "lang": "en", "text": text, "truth_kind": None},
+    ]
+    documents, (source,) = read_unread([pages], parquet(tmp_path / "truth.parquet", rows))
+    assert {d.site for d in documents} == {"a.example", "e.example"}
+    assert {d.source for d in documents} == {"agreed/all", "agreed/main", "agreed/recall"}
+    assert source == {"file": "pages.warc", "unread": 4, "agreed": 2}
+    whole = next(d for d in documents if d.source == "agreed/all")
+    kept = dict(zip(whole.lines, whole.keep, strict=True))
+    assert kept[PARAGRAPH.format(0)]
+    assert not any(keep for line, keep in kept.items() if "Home" in line or "Terms" in line)
 
 
 @pytest.mark.parametrize(

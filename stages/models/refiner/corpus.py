@@ -29,15 +29,20 @@ class Mix:
 
     weights: tuple[tuple[str, float], ...] = (
         ("people", 0.2),
-        ("pages/main", 0.2),
-        ("pages/recall", 0.1),
-        ("pages/all", 0.22),
-        (GENERATED, 0.28),
+        ("pages/main", 0.16),
+        ("pages/recall", 0.08),
+        ("pages/all", 0.16),
+        ("agreed/main", 0.06),
+        ("agreed/recall", 0.02),
+        ("agreed/all", 0.06),
+        (GENERATED, 0.26),
     )
     begin: float = 0.5  # a window starts where its document does
     shift: float = 0.2  # ... is counted from anywhere
     no_blanks: float = 0.6
-    transplant: float = 0.1  # ... gets noise lines of another document
+    transplant: float = 0.2  # ... gets noise lines of another document
+    thinned: float = 0.3  # ... loses some of its lines (in training only, `vary`)
+    blurred: float = 0.5  # ... has some of its words replaced
 
 
 class Window(NamedTuple):
@@ -148,7 +153,7 @@ class Corpus:
         self.material = noise.material(documents)
         self.costs: dict[str, int] = {}
         self.families = noise.families(seen=True)
-        self.clean = [d for d in documents if sum(d.keep) >= 3 and d.source != "pages/all"]
+        self.clean = [d for d in documents if sum(d.keep) >= 3 and not d.source.endswith("/all")]
         present = [(n, w) for n, w in self.mix.weights if n in self.sources or (n == GENERATED and self.clean)]
         known = {n for n, _ in self.mix.weights}
         present += [(name, 0.3) for name in self.sources if name not in known]

@@ -15,6 +15,7 @@ from stages.models.refiner.calibrate import calibrate
 from stages.models.refiner.corpus import Corpus, Example, Mix, example
 from stages.models.refiner.muon import Muon
 from stages.models.refiner.tokenizer import TRIPLES
+from stages.models.refiner.vary import blurred, dropping, thinned
 from stages.refine.labels import Document
 
 Clock = Callable[[], float]
@@ -58,6 +59,7 @@ class Settings:
     rate: float = 3e-3
     muon_rate: float = 2e-2
     line_weight: float = 1.0
+    dropout: float = 0.1
     start: str | None = None
 
 
@@ -166,6 +168,7 @@ def train(
     update = _optimizers(torch, model, head, Numbers(model, tokenizer), settings)
     steps = settings.steps or steps_for(torch, model, head, corpus, tokenizer, settings, clock)
     tell(f"{steps} steps")
+    hooks = dropping(torch, model, settings.dropout)
     begun, sums = clock(), [0.0, 0.0]
     losses: list[tuple[int, float, float]] = []
     for step in range(1, steps + 1):
@@ -180,6 +183,8 @@ def train(
             losses.append((step, round(sums[0] / since, 4), round(sums[1] / since, 4)))
             tell(f"step {step} of {steps}: program {losses[-1][1]}, lines {losses[-1][2]}, {clock() - begun:.0f} s")
             sums = [0.0, 0.0]
+    for hook in hooks:
+        hook.remove()
     shift = calibrate(model.eval(), tokenizer, Corpus(line, settings.mix) if line else corpus, settings.seed)
     return Trained(model, tokenizer, steps, losses, shift)
 
@@ -207,7 +212,8 @@ def batch(rng: Random, corpus: Corpus, tokenizer: Any, settings: Settings, part:
     phase = next((phase for phase in settings.windows if part < phase.until), settings.windows[-1])
     tokens = rng.randint(phase.low, phase.high)
     windows = [corpus.window(rng, tokens, tokenizer) for _ in range(max(4, phase.tokens // tokens))]
-    return [example(window, tokenizer, rng) for window in windows]
+    varied = [thinned(rng, window, settings.mix.thinned) for window in windows]
+    return blurred(rng, [example(window, tokenizer, rng) for window in varied], settings.mix.blurred)
 
 
 def _optimizers(torch: Any, model: Any, head: Any, numbers: Numbers, settings: Settings) -> Callable[[float], None]:
