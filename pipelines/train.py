@@ -265,10 +265,10 @@ def as_text(report: dict[str, Any]) -> str:
     lines = [f"{report['parameters']:,} parameters, {report['cpu_seconds']:g} CPU seconds, in {report['output']}"]
     for name, found in report["held_back"].items():
         lines.append(f"{name}: {found['refiner']['documents']} documents, {found['refiner']['lines']} lines")
-        for rival in ("refiner", "best rule", "keep all"):
+        for rival in ("refiner", "best rule", "one rule", "keep all"):
             if rival in found:
                 f = found[rival]
-                title = f"best rule ({f['rule']})" if rival == "best rule" else rival
+                title = f"{rival} ({f['rule']})" if "rule" in f else rival
                 lines.append(
                     f"  {title:<34} noise F1 {f['f1']:.3f}  precision {f['precision']:.3f}  recall {f['recall']:.3f}"
                     f"  macro F1 {f['macro_f1']:.3f}  words kept {f['words_kept']:.3f}"

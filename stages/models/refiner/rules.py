@@ -1,10 +1,10 @@
 """The simplest rivals of a refiner: one number of a line and a threshold, fitted as honestly as the refiner is.
 
-A rule removes the lines on one side of a threshold. Feature, side and threshold are those with the best F1 for noise on
-the documents given, which are those that the refiner was trained on; then the rule is judged on others.
+A rule removes the lines on one side of a threshold. Feature, side and threshold are those that do best on the documents
+given, which are those that the refiner was trained on; then the rule is judged on others.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from stages.refine.labels import Document
 
-Values = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 STOPS = tuple('.!?"”“»\u3002\uff01\uff1f\u2026')
 LINKS = ("|", "»", "©", "http", "www.", "@", ">", "#", "*", "•", "[", "/")
 QUANTILES = 200
@@ -71,18 +71,40 @@ class Rule(NamedTuple):
 
 def best_rule(documents: Sequence[Document]) -> Rule:
     """The rule with the best F1 for noise over all lines of `documents`."""
-    noise = np.array([not keep for d in documents for line, keep in zip(d.lines, d.keep, strict=True) if line])
-    if not len(noise):
+    return max(_rules([documents], _f1), key=lambda rule: rule.f1)
+
+
+def one_rule(sources: Sequence[Sequence[Document]]) -> Rule:
+    """The rule with the best macro F1 in the mean over `sources`, by which the refiner's line is drawn too.
+
+    `f1` of it is that mean.
+    """
+    return max(_rules(sources, _macro_f1), key=lambda rule: rule.f1)
+
+
+def _rules(sources: Sequence[Sequence[Document]], score: Callable[[Flags, Flags], float]) -> Iterator[Rule]:
+    """Every rule, with its score in the mean over `sources`."""
+    noise = [_noise(documents) for documents in sources]
+    if not any(map(len, noise)):
         raise ValueError("rules: no line to fit a rule to")
-    rules = []
     for name, feature in FEATURES.items():
-        values = np.array(
-            [v for d in documents for line, v in zip(d.lines, feature(d.lines), strict=True) if line], dtype=np.float64
-        )
-        for threshold in np.unique(np.quantile(values, np.linspace(0, 1, QUANTILES))):
-            low = values < threshold
-            for below, gone in ((True, low), (False, ~low)):
-                hit = int((gone & noise).sum())
-                f1 = 2 * hit / max(int(gone.sum() + noise.sum()), 1)
-                rules.append(Rule(name, below, float(threshold), round(f1, 4)))
-    return max(rules, key=lambda rule: rule.f1)
+        values = [
+            np.array([v for d in documents for l, v in zip(d.lines, feature(d.lines), strict=True) if l], np.float64)
+            for documents in sources
+        ]
+        for threshold in np.unique(np.quantile(np.concatenate(values), np.linspace(0, 1, QUANTILES))):
+            for below in (True, False):
+                scores = [score((v < threshold) == below, n) for v, n in zip(values, noise, strict=True)]
+                yield Rule(name, below, float(threshold), round(float(np.mean(scores)), 4))
+
+
+def _noise(documents: Sequence[Document]) -> Flags:
+    return np.array([not keep for d in documents for line, keep in zip(d.lines, d.keep, strict=True) if line], bool)
+
+
+def _f1(gone: Flags, noise: Flags) -> float:
+    return 2 * int((gone & noise).sum()) / max(int(gone.sum() + noise.sum()), 1)
+
+
+def _macro_f1(gone: Flags, noise: Flags) -> float:
+    return (_f1(gone, noise) + _f1(~gone, ~noise)) / 2

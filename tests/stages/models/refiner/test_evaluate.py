@@ -9,7 +9,7 @@ from stages.models.ask import Asker
 from stages.models.engine import Answer, Engine, Failure, Request, Usage
 from stages.models.refiner.annotate import PROMPTS, Text, annotate
 from stages.models.refiner.evaluate import figures, refine, removed_lines
-from stages.models.refiner.rules import best_rule
+from stages.models.refiner.rules import best_rule, one_rule
 from stages.models.spec import parse
 from stages.refine.labels import Document
 from stages.refine.lines import Chunk
@@ -82,6 +82,18 @@ def test_the_best_rule_is_found() -> None:
     assert rule.removed(DOCUMENT._replace(lines=("menu 7", lines[-1]), keep=(False, True))) == frozenset({0})
     with pytest.raises(ValueError, match="no line to fit a rule to"):
         best_rule([])
+
+
+def test_one_rule_for_all_sources_has_the_best_macro_f1_in_their_mean() -> None:
+    short = Document("a", "a", "en", "x", ("menu", "home", "a much longer line of text"), (False, False, True))
+    mixed = Document(
+        "b", "b", "en", "y", ("note", "a line of some words", "another line of words"), (True, True, False)
+    )
+    assert best_rule([short]).f1 == best_rule([mixed]).f1 == 1.0
+    rule = one_rule([[short], [mixed]])
+    by_hand = [figures([d], [rule.removed(d)])["macro_f1"] for d in (short, mixed)]
+    assert rule.f1 == pytest.approx(sum(by_hand) / 2, abs=1e-4)
+    assert rule.f1 < 1.0
 
 
 class Said:
