@@ -119,7 +119,7 @@ def test_as_many_relations_as_formula_and_budget_say(tmp_path: Path, runner: str
     told = f"in flight at the kills {in_flight}, {went_wrong} faults, {again} of {total} answers paid again"
     sys.stdout.write(f"{runner}: {told}\n")
     assert went_wrong > total * 0.05
-    assert all(in_flight), "a kill did not meet a run in its middle"
+    assert any(in_flight), "no kill met a call in flight"  # one may come between two tables, when none is
     assert nothing_left(output)
     rows = [row for name, rows in facts(output).items() if name.startswith("entigraph/data") for row in rows]
     made = Counter((row["parents"][0], len(row["entities"])) for row in rows)
