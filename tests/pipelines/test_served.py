@@ -6,9 +6,6 @@ HEADRACE_FAULTS=1 runs it.
 
 import json
 import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +15,7 @@ import pytest
 
 from pipelines.cli import main
 from tests.runs import rows
+from tests.stages.models.serving import serving
 
 pytestmark = [
     pytest.mark.slow,
@@ -56,21 +54,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
     tiny = pytest.importorskip("tests.stages.models.tiny")
     folder = tmp_path_factory.mktemp("served")
     llama = tiny.llama(folder / "llama", context=2048)
-    (folder / "hub").mkdir()  # GET /v1/models is a 500 without one
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = Path(sys.executable).with_name("transformers")
-    command = [program, "serve", llama, "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(folder / "hub"), "OMP_NUM_THREADS": "1"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(list(map(str, command)), env=environment, stdout=log, stderr=log)
-        try:
-            options = f"patience=240&concurrency=4&structured=none&tokenizer={llama}"
-            yield f"openai:http://127.0.0.1:{port}/v1?{options}#{llama}", f"transformers:{llama}?dtype=float32"
-        finally:
-            process.kill()
-            process.wait()
+    with serving(llama, folder) as (url, _):
+        options = f"patience=240&concurrency=4&structured=none&tokenizer={llama}"
+        yield f"openai:{url}?{options}#{llama}", f"transformers:{llama}?dtype=float32"
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

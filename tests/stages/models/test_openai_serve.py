@@ -1,10 +1,7 @@
 """The `openai:` engine against a real server: `transformers serve` with a tiny Llama, also run in process."""
 
-import os
 import signal
-import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from stages.models.openai_engine import OpenAIEngine
 from stages.models.openai_pace import Backoff
 from stages.models.spec import parse
 from stages.stage import StageError
+from tests.stages.models.serving import serving
 
 pytestmark = pytest.mark.slow
 
@@ -29,20 +27,8 @@ CHAT = (("system", "Answer."), ("user", "Who sold the house?"))
 def served(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """(engine setting, process). Nothing waits for it here: the engine does."""
     folder = tmp_path_factory.mktemp("serve")
-    (folder / "hub").mkdir()  # GET /v1/models is a 500 without one
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = Path(sys.executable).with_name("transformers")
-    command = [program, "serve", llama, "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(folder / "hub"), "OMP_NUM_THREADS": "1"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(list(map(str, command)), env=environment, stdout=log, stderr=log)
-        try:
-            yield f"openai:http://127.0.0.1:{port}/v1?patience=120&tokenizer={llama}#{llama}", process
-        finally:
-            process.kill()
-            process.wait()
+    with serving(llama, folder) as (url, process):
+        yield f"openai:{url}?patience=120&tokenizer={llama}#{llama}", process
 
 
 @pytest.fixture(scope="module")
