@@ -97,7 +97,7 @@ def finish(output: str, plan: Plan, one: Manifest, undone: int, put: Any, packed
 
 def serve(folder: Path, shards: int, undone: int) -> None:
     """The S3 server, filled; `counts.json` says what it was asked for, once `stop` is there."""
-    from moto.s3.models import FakeKey, s3_backends  # noqa: PLC0415 - only this process is a server
+    from moto.s3.models import FakeKey, S3Backend, s3_backends  # noqa: PLC0415 - only this process is a server
     from moto.server import ThreadedMotoServer  # noqa: PLC0415
     from werkzeug.serving import WSGIRequestHandler  # noqa: PLC0415
 
@@ -110,6 +110,7 @@ def serve(folder: Path, shards: int, undone: int) -> None:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     os.environ["AWS_ENDPOINT_URL"] = "http://{}:{}".format(*server.get_host_and_port())
+    _list_once(S3Backend)
     backend = s3_backends["123456789012"]["aws"]
     backend.create_bucket(BUCKET, "us-east-1")
     keys: Any = backend.buckets[BUCKET].keys
@@ -128,6 +129,21 @@ def serve(folder: Path, shards: int, undone: int) -> None:
     while not (folder / "stop").exists():
         time.sleep(0.1)
     (folder / "counts.json").write_text(json.dumps(asked))
+
+
+def _list_once(backend: Any) -> None:
+    """Keys as they were listed for the page before: moto looks at all of them for each page, which takes it minutes."""
+    real, kept = backend.list_objects, {}
+
+    def listed(self: Any, bucket: Any, prefix: Any, delimiter: Any, marker: Any, max_keys: Any) -> Any:
+        if marker is not None or max_keys is not None:
+            return real(self, bucket, prefix, delimiter, marker, max_keys)
+        of = (bucket.name, prefix, delimiter, len(bucket.keys))
+        if of not in kept:
+            kept[of] = real(self, bucket, prefix, delimiter, marker, max_keys)
+        return kept[of]
+
+    backend.list_objects = listed
 
 
 def measure(folder: Path, source: str, output: str, endpoint: str = "") -> dict[str, Any]:

@@ -109,6 +109,7 @@ class ShardWriter:
         }
         self._parts = {p: Part(target.folder, f"{p}/{shard}.parquet", schemas[p]) for p in PARTS}
         self.counts = Counts()
+        self.batches = 0
         self.taken_from_dead = 0  # a replay's rows come from another shard's dead
         self.costs: dict[str, StageCost] = {}
         self.unreadable: list[tuple[int, str]] = []
@@ -122,6 +123,7 @@ class ShardWriter:
             self._parts["dead"].add(table)
         self.counts += batch.counts + Counts(out=batch.kept.num_rows)
         self.costs = add_costs(self.costs, batch.costs)
+        self.batches += 1
 
     def take_from_dead(self, rows: int) -> None:
         """The rows of this shard were `rows` dead ones of another; they are dead no more, or again."""

@@ -1,7 +1,7 @@
 """The Ray driver. It moves references and small reports, never data.
 
 Stages that share a worker run a shard from its file to its commit inside one actor (this file). Where a step needs
-workers of several kinds, GPU stages behind CPU stages, tables flow between pools (pipeline.py).
+workers of several kinds, GPU stages behind CPU stages, tables flow between pools (driver/pipeline.py).
 """
 
 import time
@@ -46,7 +46,7 @@ class Assignment:
 
     @property
     def attempt(self) -> int:
-        return 1 + self.errors + self.deaths
+        return 1 + self.errors + self.deaths + len(self.careful.killers)
 
 
 @dataclass
@@ -58,6 +58,7 @@ class Busy:
     table: int = 0
     row: tuple[int, int] | None = None
     failure: Failed | None = None
+    ended: bool = False  # it has told all there was to tell: what becomes of it then costs nothing
     last_words: str = ""  # of a worker that ends itself
     heard: float = field(default_factory=time.monotonic)
 
@@ -107,29 +108,33 @@ class RayRunner:
         if not tasks:  # all were done by an earlier run: no worker is needed for that
             return
         pool = self._workers(planned.groups[0].resources, len(tasks))
-        todo = deque((task, 1) for task in tasks)
-        busy: dict[Any, tuple[Any, Task, int]] = {}
+        todo = deque((task, 0, 0) for task in tasks)
+        busy: dict[Any, tuple[Any, Task, int, int]] = {}
         while todo or busy:
             self._mind(pool, len(todo) + len(busy))
             while todo and (worker := pool.take()) is not None:
-                task, attempt = todo.popleft()
-                busy[worker.run_task.remote(planned, target, task)] = worker, task, attempt
+                task, errors, deaths = todo.popleft()
+                busy[worker.run_task.remote(planned, target, task)] = worker, task, errors, deaths
             for ref in ready_of([*busy, *pool.starting]):
                 if ref not in busy:
                     self._hear_start(pool, planned, ref)
                     continue
-                worker, task, attempt = busy.pop(ref)
+                worker, task, errors, deaths = busy.pop(ref)
                 try:
                     failure = ray.get(ref)
-                    pool.give(worker)
                 except RayError as error:
                     pool.lost(worker)
-                    failure = Failed(f"worker died: {first_line(error)}", "", transient=True, ours=False)
+                    if deaths == MAX_DEATHS:
+                        how = f"{deaths + 1} workers died at it, the last: {first_line(error)}"
+                        raise RunError(f"step {planned.name}, {task.name}: {how}") from error
+                    todo.append((task, errors, deaths + 1))
+                    continue
+                pool.give(worker)
                 if failure is None:
                     continue
-                if not failure.transient or attempt == MAX_ATTEMPTS:
+                if not failure.transient or errors + 1 == MAX_ATTEMPTS:
                     raise RunError(f"step {planned.name}, {task.name}: {failure.message}\n{failure.trace}")
-                todo.append((task, attempt + 1))
+                todo.append((task, errors + 1, deaths))
 
     def run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None:
         """Every shard to its commit. Raises when one fails for good, or too many rows died."""
@@ -187,7 +192,7 @@ class RayRunner:
         except RayError as error:
             del busy[reports]
             pool.lost(state.worker)
-            return after_death(state, state.cause(error), progress.failed)
+            return None if state.ended else after_death(state, state.cause(error), progress.failed)
         state.heard = time.monotonic()
         if isinstance(report, TableDone):
             state.table, state.row = report.table + 1, None
@@ -195,6 +200,7 @@ class RayRunner:
         elif isinstance(report, RowNext):
             state.row = (report.table, report.row)
         elif isinstance(report, Manifest):
+            state.ended = True
             progress.committed(state.assignment.shard, report)
         elif isinstance(report, Broken):
             state.last_words = report.message

@@ -204,6 +204,7 @@ class Sink:
 
     def __init__(self) -> None:
         self._writers: dict[str, ShardWriter] = {}
+        self._failures: dict[str, Failed] = {}  # the first of a shard: it is not to be committed
 
     def ready(self) -> str:
         """The node it is on."""
@@ -216,15 +217,22 @@ class Sink:
                 self._writers[shard.name] = ShardWriter(target, shard.name, planned.schema)
             self._writers[shard.name].add(batch)
         except Exception as error:
-            return failed(error)
+            return self._failures.setdefault(shard.name, failed(error))
         return None
 
     def commit(
-        self, planned: PlannedStep, target: Target, shard: Shard, end: ShardEnd, seconds: float
+        self, planned: PlannedStep, target: Target, shard: Shard, end: ShardEnd, tables: int, seconds: float
     ) -> Manifest | Failed:
-        """All batches are there: close the account and put the manifest."""
+        """Close the account and put the manifest, if all `tables` are there.
+
+        Calls come in order, but Ray does not make one whose table died with its node: then this one comes all the same.
+        """
         try:
             writer = self._writers.pop(shard.name, None) or ShardWriter(target, shard.name, planned.schema)
+            if (failure := self._failures.pop(shard.name, None)) is not None or writer.batches != tables:
+                writer.abandon(InterruptedError("begun again"))
+                short = f"{tables - writer.batches} of {tables} tables did not come"
+                return failure or Failed(short, "", transient=True, ours=False)
             for piece in end.unreadable:
                 writer.note(piece)
             cpu = end.cpu_seconds + sum(
@@ -239,6 +247,7 @@ class Sink:
     def forget(self, shard: Shard) -> None:
         """The shard is begun again elsewhere; nothing of this attempt may appear."""
         writer = self._writers.pop(shard.name, None)
+        self._failures.pop(shard.name, None)
         if writer is not None:
             writer.abandon(InterruptedError("begun again"))
 

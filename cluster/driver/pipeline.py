@@ -182,7 +182,7 @@ class Pipeline:
         except RayError as error:
             del self.reading[reports]
             self.readers.lost(busy.worker)
-            if self._current(shard.name, epoch):
+            if not busy.ended and self._current(shard.name, epoch):
                 self._restart(shard.name, after_death(busy, busy.cause(error), self.progress.failed))
             return
         busy.heard = time.monotonic()
@@ -195,6 +195,7 @@ class Pipeline:
         elif self._current(shard.name, epoch):
             open_shard = self.shards[shard.name]
             if isinstance(note, ShardEnd):
+                busy.ended = True
                 open_shard.end = note
                 self._flush(shard.name)
             else:
@@ -266,7 +267,7 @@ class Pipeline:
             shard.written += 1
         if shard.end is not None and shard.written == shard.tables:
             seconds = time.perf_counter() - shard.begun
-            commit = shard.sink.commit.remote(self.planned, self.target, what, shard.end, seconds)
+            commit = shard.sink.commit.remote(self.planned, self.target, what, shard.end, shard.tables, seconds)
             self.writing[commit] = name, shard.epoch
             shard.end = None
 
