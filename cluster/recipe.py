@@ -6,6 +6,7 @@ path and settings, the same form that `step.json` records, so any finished step 
 
 import dataclasses
 import importlib
+import math
 import pkgutil
 import typing
 from dataclasses import dataclass, field
@@ -127,7 +128,8 @@ def change(step: Step, settings: dict[str, dict[str, Any]]) -> tuple[Step, list[
         try:
             return dataclasses.replace(part, **values)
         except (TypeError, ValueError) as error:
-            faults.append(f"{name_of(part)}: {str(error).removeprefix(f'{name_of(part)}: ')}")
+            told = str(error)
+            faults.append(told if told.startswith(name_of(part)) else f"{name_of(part)}: {told}")
             return part
 
     return (
@@ -175,12 +177,17 @@ def _as_type(value: Any, hint: Any) -> Any:  # noqa: PLR0911, PLR0912 - one bran
     if hint in (int, float):
         if isinstance(value, bool) or (hint is int and isinstance(value, float) and value != int(value)):
             raise ValueError(value)
-        return hint(value)
+        number = hint(value)
+        if math.isnan(number) or (hint is int and not -(1 << 63) <= number < 1 << 63):
+            raise ValueError(value)
+        return number
     if hint is str:
         if value is None or isinstance(value, dict | list | bool):
             raise ValueError(value)
         return str(value)
     if origin is tuple:
+        if isinstance(value, dict):
+            raise ValueError(value)
         items = [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else list(value)
         kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else arguments
         return tuple(_as_type(v, kind) for v, kind in zip(items, kinds, strict=True))

@@ -8,6 +8,7 @@ from typing import Any
 
 from cluster.chain import add_costs
 from cluster.commit import read_manifests
+from cluster.ledger import asks
 from cluster.local import LocalRunner
 from cluster.plan import Plan, PlannedStep, columns_of
 from cluster.run import Options, run
@@ -64,9 +65,13 @@ def estimate(plan: Plan, sample: int, workers: int, ledger: str | None = None) -
     every = max(len(plan.shards) // sample, 1)
     chosen = plan.shards[::every][:sample]
     share = sum(shard.bytes for shard in chosen) / max(sum(shard.bytes for shard in plan.shards), 1)
-    with tempfile.TemporaryDirectory(prefix="headrace-plan-") as folder:
-        steps = tuple(_scaled(planned, share) for planned in plan.steps)
+    with tempfile.TemporaryDirectory(prefix="headrace-plan-") as scratch:
+        folder, steps = f"{scratch}/run", tuple(_scaled(planned, share) for planned in plan.steps)
         part = dataclasses.replace(plan, shards=chosen, steps=steps)
+        if not any(asks(planned.step.stages) for planned in steps):
+            # Kernels are compiled when a machine first meets them, which is no cost of a row.
+            warm = dataclasses.replace(part, shards=(min(chosen, key=lambda shard: shard.bytes),))
+            run(warm, f"{scratch}/warm", LocalRunner(), Options(max_dead=1.0, quiet=True))
         result = run(part, folder, LocalRunner(), Options(max_dead=1.0, quiet=True, ledger=ledger))
         by_step = {step.name: read_manifests(Folder(f"{folder}/{step.name}")) for step in plan.steps}
         asked = {step.name: _asked(Folder(f"{folder}/{step.name}"), step, by_step[step.name]) for step in plan.steps}

@@ -73,8 +73,14 @@ def train_refiner_command(arguments: argparse.Namespace) -> int:
     _at_least(arguments, sample=1, seed=0)
     if bool(arguments.annotator) != bool(arguments.annotate):
         raise ConfigError("--annotator and --annotate go together: a model, and texts that it is to label")
-    if arguments.minutes <= 0:
-        raise ConfigError(f"--minutes should be above 0, got {arguments.minutes:g}")
+    if not 0 < arguments.minutes < float("inf"):
+        raise ConfigError(f"--minutes should be a number above 0, got {arguments.minutes:g}")
+    if arguments.steps is not None:
+        _at_least(arguments, steps=1)
+    if arguments.seed >= 1 << 63:
+        raise ConfigError(f"--seed should be below 2**63, got {arguments.seed}")
+    if arguments.start == "":
+        raise ConfigError("--start is empty: give a refiner's folder, or leave it out")
 
     labelled: list[Any] = []
     if arguments.annotator:

@@ -51,10 +51,22 @@ def _size(node: yaml.Node, known: dict[int, int]) -> int:
             raise _refused("holds itself", node)
         return known[id(node)]
     known[id(node)] = 0
+    if isinstance(node, yaml.MappingNode):
+        _each_key_once(node)
     inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
     inner = [] if isinstance(node, yaml.ScalarNode) else inner
     known[id(node)] = 1 + sum(_size(part, known) for part in inner)
     return known[id(node)]
+
+
+def _each_key_once(node: yaml.MappingNode) -> None:
+    """YAML forbids a key twice; the loader would take the last and say nothing."""
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+            if key.value in lines:
+                raise _refused(f"the key {key.value!r} again, first in line {lines[key.value]}: keep one", key)
+            lines[key.value] = key.start_mark.line + 1
 
 
 def _refused(what: str, at: Any) -> yaml.YAMLError:

@@ -18,7 +18,12 @@ ROOT = Path(__file__).resolve().parents[1]
 def say(text: str) -> None:
     """The answer of a command, on stdout."""
     encoding = sys.stdout.encoding or "utf-8"
-    print(visible(text).encode(encoding, "backslashreplace").decode(encoding))
+    try:
+        print(visible(text).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise RunError(f"stdout cannot be written: {error.strerror}; what the command did is done") from error
 
 
 def complain(error: Exception, status: int, log: Log) -> int:

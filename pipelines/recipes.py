@@ -51,6 +51,7 @@ RECIPES = {
     "rephrase": "pipelines.rephrase:rephrase",
 }
 KINDS: dict[str, Any] = {"stage": Stage, "source": Source, "shuffle": Shuffle | Moving}
+LONGEST_NAME = 100  # of a step, which is a folder
 
 
 def find_recipe(name: str) -> Recipe:
@@ -71,7 +72,8 @@ def read_yaml(path: str) -> dict[str, Any]:
     try:
         data = plain_yaml.load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        told = str(error).replace("\n", "\n  ")  # one fault, whatever lines it takes
+        raise ConfigError(f"{path}: {told}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping, found {type(data).__name__}")
     if faults := [*credentials.faults(data)]:
@@ -109,7 +111,9 @@ def _step_of(data: Any, where: str) -> tuple[Step | None, list[str]]:
     faults = unknown_keys(data, ("name", "after", "source", "shuffle", "stages"), where)
     name = data.get("name")
     if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
-        faults.append(f"{where}: 'name' should be letters, digits, - and _, found {name!r}")
+        faults.append(f"{where}: 'name' should be letters, digits, - and _, found {name!r:.80}")
+    elif len(name) > LONGEST_NAME:
+        faults.append(f"{where}: 'name' should have {LONGEST_NAME} characters at most, found {len(name)}")
     stages = data.get("stages") or []
     if not isinstance(stages, list):
         faults.append(f"{where}: 'stages' should be a list, found {stages!r}")

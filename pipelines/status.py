@@ -23,7 +23,7 @@ def status(output: str) -> dict[str, Any]:
     last = _read(folder, "status.json")
     result = _read(folder, "run.json")
     if result is not None:
-        state = result["status"]
+        state = result.get("status", "stopped")
     else:
         state = "running" if last is not None and time.time() - last["at"] < STALE_S else "stopped"
     found = []
@@ -69,6 +69,11 @@ def steps_in_order(folder: Folder) -> list[str]:
 
 def _read(folder: Folder, name: str) -> dict[str, Any] | None:
     try:
-        return dict(json.loads(folder.get(name)))
+        found = json.loads(folder.get(name))
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise ConfigError(f"{folder.url}/{name}: no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{folder.url}/{name}: expected an object, found {found!r:.80}")
+    return found

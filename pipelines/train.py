@@ -35,7 +35,7 @@ from stages.models.refiner import evaluate, folder, judge
 from stages.models.refiner.annotate import Text, annotate
 from stages.models.refiner.tokenizer import train_tokenizer
 from stages.models.refiner.train import Settings, train
-from stages.models.spec import parse
+from stages.models.spec import Spec, parse
 from stages.read_warc import ReadWarc
 from stages.refine.agreed import from_unread
 from stages.refine.labels import Document, draws_the_line, from_page, is_held_back, labelled_rows
@@ -47,6 +47,7 @@ SPLIT = (
     "sites (documents where the site is unknown) whose SHA-256 is 0 modulo 5 are not learnt; of those an even quotient "
     "draws the line, an odd one judges"
 )
+UNDER_WAY = "training-under-way"  # a file, as long as it is
 LEAST = 20  # documents below which there is nothing to learn from
 OF_TOKENIZER = 4_000_000  # characters of a source that the tokenizer is fitted to
 
@@ -76,6 +77,8 @@ def train_refiner(
     learnt, line, held = split(documents)
     learnt += [d for d in agreed if not is_held_back(d.site)]
     tell(f"{len(learnt)} documents to learn from, {len(line)} to draw the line by, {len(held)} to judge by")
+    target = Folder(output)
+    target.put(UNDER_WAY, b"")  # a place that cannot be written is met before the training, not behind it
     begun = time.process_time()
     before = _refiner(settings.start) if settings.start else None
     start, tokenizer = folder.load(before) if before else (None, None)
@@ -101,9 +104,9 @@ def train_refiner(
             "held_back": found,
         } | ({"start": folder.history(before)} if before else {})
         folder.write_json(path / folder.TRAINING, report)
-        target = Folder(output)
         for file in sorted(path.iterdir()):
             target.put(file.name, file.read_bytes())
+        target.delete(UNDER_WAY)
     return {"output": output, **report}
 
 
@@ -114,9 +117,16 @@ def split(documents: Sequence[Document]) -> tuple[list[Document], list[Document]
     return learnt, line, [d for d in documents if is_held_back(d.site) and not draws_the_line(d.site)]
 
 
+def _spec(engine: str, who: str) -> Spec:
+    try:
+        return parse(engine, who)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def _refiner(engine: str) -> Path:
     """The folder of a refiner that `headrace train refiner` wrote."""
-    path = parse(engine if ":" in engine else f"transformers:{engine}", "train refiner, --start").folder
+    path = _spec(engine if ":" in engine else f"transformers:{engine}", "train refiner, --start").folder
     if path is None or not (path / folder.TRAINING).is_file():
         raise ConfigError(
             f"--start {engine}: no refiner of `headrace train refiner` is there (no {folder.TRAINING}); "
@@ -145,7 +155,7 @@ def annotated_documents(
         )
         for n, row in enumerate(rows[:sample])
     ]
-    spec = parse(engine, "train refiner")
+    spec = _spec(engine, "train refiner, --annotator")
     asker = open_asker(spec, spec.model_id)
     try:
         return annotate(texts, asker, prompt_format)
@@ -165,7 +175,10 @@ def read_documents(
     sources: list[dict[str, Any]] = []
     for file in list_inputs(list(inputs)) if inputs else ():
         rows = _rows(file.uri, LABELS, "--input")
-        documents += labelled_rows(rows, "people")
+        try:
+            documents += [document for document in labelled_rows(rows, "people") if any(document.lines)]
+        except ValueError as error:
+            raise ConfigError(f"{file.uri}: {error}") from error
         sources.append(_source(file.uri, rows))
     if truth:
         rows = [row for row in _rows(truth, TRUTH, "--truth") if row["text"] and not _is_prefix(row)]
@@ -197,6 +210,8 @@ def read_unread(pages: Sequence[str], truth: str | None) -> tuple[list[Document]
             site = sites.get(url) or next((name for name in above if name in names), host)
             found += from_unread(url, site, "un", html[url])
         documents += found
+        if not html:
+            raise ConfigError(f"{file.uri}: no page in it; --unread takes web archives")
         pages_used = len({document.name for document in found})
         sources.append({"file": file.uri.rpartition("/")[2], "unread": len(html), "agreed": pages_used})
     return documents, sources
@@ -216,7 +231,9 @@ def _rows(uri: str, needed: tuple[str, ...], option: str) -> list[dict[str, Any]
     for name in needed:
         if name not in table.column_names:
             hint = nearest(name, table.column_names)
-            raise ConfigError(f"{uri}: no column {name!r}{hint} (there: {', '.join(table.column_names)}); {option}")
+            raise ConfigError(
+                f"{uri}: no column {name!r}{hint} (there: {', '.join(table.column_names)}), given by {option}"
+            )
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 

@@ -47,6 +47,11 @@ class ReadJsonl:
 
     resources: ClassVar[Resources] = Resources()
 
+    def __post_init__(self) -> None:
+        for name in ("table_bytes", "piece_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"ReadJsonl.{name} should be at least 1, got {getattr(self, name)}")
+
     def split(self, file: BinaryIO, uri: str, size: int) -> list[Piece]:
         """Byte ranges of at most `piece_bytes`; a piece owns the lines that begin in it."""
         n_pieces = -(-size // self.piece_bytes)

@@ -52,6 +52,11 @@ class ReadParquet:
     resources: ClassVar[Resources] = Resources()
     schema_differs: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        for name in ("table_bytes", "piece_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"ReadParquet.{name} should be at least 1, got {getattr(self, name)}")
+
     def split(self, file: BinaryIO, uri: str, size: int) -> list[Piece]:
         """Runs of row groups of about `piece_bytes`; one piece for what is no Parquet file, which `read` reports."""
         if size <= self.piece_bytes:

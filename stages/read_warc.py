@@ -62,6 +62,11 @@ class ReadWarc:
 
     resources: ClassVar[Resources] = Resources()
 
+    def __post_init__(self) -> None:
+        for name in ("max_bytes", "table_bytes", "piece_bytes", "max_pieces"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"ReadWarc.{name} should be at least 1, got {getattr(self, name)}")
+
     def split(self, file: BinaryIO, uri: str, size: int) -> list[Piece]:
         """Byte ranges of about `piece_bytes`; a piece owns the members that begin in it. Plain files stay whole."""
         n_pieces = min(-(-size // self.piece_bytes), self.max_pieces)

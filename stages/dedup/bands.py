@@ -11,6 +11,7 @@ from schemas import columns as c
 from stages.minhash_signature import MinHashSignature, Shingles, lists
 from stages.stage import Resources, Rows, Transform, set_columns
 
+MOST_HASHES = 10_000  # FineWeb takes 112; each is a pass over the shingles
 KIND = b"minhash"  # metadata of the column: how it was made; only bands of one kind can be compared
 
 
@@ -44,6 +45,11 @@ class MinHashBands:
         for name in ("num_buckets", "hashes_per_bucket"):
             if getattr(self, name) < 1:
                 raise ValueError(f"MinHashBands.{name} should be at least 1, got {getattr(self, name)}")
+        if self.num_buckets * self.hashes_per_bucket > MOST_HASHES:
+            n = self.num_buckets * self.hashes_per_bucket
+            raise ValueError(f"MinHashBands: num_buckets x hashes_per_bucket should be {MOST_HASHES} at most, got {n}")
+        if not 0 <= self.seed < 1 << 32:
+            raise ValueError(f"MinHashBands.seed should be from 0 to 2**32 - 1, got {self.seed}")
         _ = self.signature  # says what is wrong with the rest
 
     @cached_property

@@ -59,15 +59,21 @@ def words(text: str) -> list[str]:
 
 
 def labelled_rows(rows: Iterable[dict[str, Any]], source: str) -> Iterator[Document]:
-    """Of rows with `lines` and `keep`, and `doc`, `site`, `lang` where they have them."""
+    """Of rows with `lines` and `keep`, and `doc`, `site`, `lang` where they have them. `ValueError` names the row."""
     for number, row in enumerate(rows):
         lines, keep = row["lines"], row["keep"]
         name = str(row.get("doc") or row.get("id") or number)
+        for column, value, kind in (("lines", lines, str), ("keep", keep, bool)):
+            if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+                what = "texts" if kind is str else "true and false"
+                raise ValueError(f"row {number} ({name}): {column!r} should be a list of {what}, found {value!r:.80}")
         if len(lines) != len(keep):
-            raise ValueError(f"labels: {source} {name} has {len(lines)} lines and {len(keep)} keep flags; one a line")
+            raise ValueError(
+                f"row {number} ({name}): {len(lines)} lines and {len(keep)} keep flags; there should be one a line"
+            )
         clean = tuple(" ".join(line.split()) for line in lines)
         site = str(row.get("site") or name)
-        yield Document(name, site, str(row.get("lang") or "un"), source, clean, tuple(bool(k) for k in keep))
+        yield Document(name, site, str(row.get("lang") or "un"), source, clean, tuple(keep))
 
 
 def from_reference(name: str, site: str, lang: str, source: str, raw: str, reference: str) -> Document | None:

@@ -59,7 +59,9 @@ def test_setting_is_read_as_its_type(name: str, given: Any, read: Any) -> None:
     ("name", "given", "wanted"),
     [
         ("n", "three", "int"), ("n", 3.5, "int"), ("n", True, "int"), ("n", None, "int"), ("n", [3], "int"),
-        ("n", float("inf"), "int"), ("n", float("nan"), "int"), ("share", "half", "float"), ("share", False, "float"),
+        ("n", float("inf"), "int"), ("n", float("nan"), "int"), ("n", 1 << 63, "int"), ("share", ".nan", "float"),
+        ("share", float("nan"), "float"), ("langs", {"en": 1}, "tuple[str, ...]"),
+        ("share", "half", "float"), ("share", False, "float"),
         ("on", 1, "bool"), ("on", "yes", "bool"), ("word", ["x"], "str"), ("word", {"x": 1}, "str"),
         ("word", None, "str"), ("word", True, "str"), ("kind", "c", "'a' or 'b'"),
         ("kind", [], "'a' or 'b'"), ("most", "five", "int | None"), ("langs", 5, "tuple[str, ...]"),

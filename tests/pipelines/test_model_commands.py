@@ -11,7 +11,11 @@ from pipelines.cli import main
     ("words", "message"),
     [
         (["train", "refiner", "--output", "m", "--annotator", "openai:http://h/v1#m"], "--annotator and --annotate go"),
-        (["train", "refiner", "--output", "m", "--minutes", "0"], "--minutes should be above 0, got 0"),
+        (["train", "refiner", "--output", "m", "--minutes", "0"], "--minutes should be a number above 0, got 0"),
+        (["train", "refiner", "--output", "m", "--minutes", "nan"], "--minutes should be a number above 0, got nan"),
+        (["train", "refiner", "--output", "m", "--steps", "-3"], "--steps should be at least 1, got -3"),
+        (["train", "refiner", "--output", "m", "--seed", "9" * 30], "--seed should be below 2**63, got 999"),
+        (["train", "refiner", "--output", "m", "--start", ""], "--start is empty: give a refiner's folder"),
         (["train", "refiner", "--output", "m", "--pages", "a.warc.gz"], "--pages and --truth go together"),
         (["train", "refiner", "--output", "m", "--sample", "0"], "--sample should be at least 1, got 0"),
         (["train", "fasttext", "--label", "kind", "--output", "m.bin"], "no input: give --input"),

@@ -97,10 +97,11 @@ def test_two_steps_of_one_name_are_refused() -> None:
     assert faults("steps:\n" + one + one) == ["two steps are called 'a'"]
 
 
-@pytest.mark.parametrize("name", ["", "..", "a/b", "a b", "-", "null", "7", "[x]"])
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a b", "-", "null", "7", "[x]", "x" * 101])
 def test_step_needs_a_name_that_can_be_a_folder(name: str) -> None:
     (fault,) = faults(f"steps:\n  - {{name: {name}, source: tests.fakes.ReadLines}}")
-    assert fault.startswith("step 1: 'name' should be letters, digits, - and _, found ")
+    wanted = "have 100 characters at most, found 101" if len(name) > 100 else "be letters, digits, - and _, found "
+    assert fault.startswith(f"step 1: 'name' should {wanted}")
 
 
 @pytest.mark.parametrize(

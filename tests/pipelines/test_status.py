@@ -99,3 +99,12 @@ def test_output_is_one_however_it_is_spelt(out: Path, monkeypatch: pytest.Monkey
 def test_output_without_a_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no run of headrace is there"):
         status(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [("{", "run.json: no JSON: "), ("null", "run.json: expected an object, found None")]
+)
+def test_file_that_is_damaged_is_named(out: Path, data: str, message: str) -> None:
+    (out / "run.json").write_text(data)
+    with pytest.raises(ConfigError, match=message):
+        status(str(out))

@@ -1,5 +1,8 @@
 """Labels of lines, by people and by a reference text."""
 
+import re
+from typing import Any
+
 import pytest
 
 from stages.refine.labels import (
@@ -90,8 +93,21 @@ def test_rows_are_taken_as_they_are() -> None:
     assert list(labelled_rows(rows, "people")) == [
         Document("de/1", "de/1", "de", "people", ("a b", "c"), (True, False))
     ]
-    with pytest.raises(ValueError, match="people 0 has 1 lines and 2 keep flags"):
-        list(labelled_rows([{"lines": ["a"], "keep": [True, False]}], "people"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "keep", "message"),
+    [
+        (["a"], [True, False], "row 0 (0): 1 lines and 2 keep flags; there should be one a line"),
+        (["a", "b"], ["true", "false"], "row 0 (0): 'keep' should be a list of true and false, found ['true'"),
+        (["a", None], [True, True], "row 0 (0): 'lines' should be a list of texts, found ['a', None]"),
+        (None, [True], "row 0 (0): 'lines' should be a list of texts, found None"),
+        (["a"], None, "row 0 (0): 'keep' should be a list of true and false, found None"),
+    ],
+)
+def test_labels_that_are_none_are_refused(lines: Any, keep: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        list(labelled_rows([{"lines": lines, "keep": keep}], "people"))
 
 
 def test_one_site_in_five_is_held_back() -> None:
