@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 VLLM   := .venv-vllm
 
-.PHONY: help install demo test vllm test-vllm check format bench clean faults s3 audit
+.PHONY: help install demo test vllm test-vllm check format bench clean faults s3 gcs audit
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -48,6 +48,11 @@ s3: install      ## commit, resume and lease against Ceph's gateway (Debian: rad
 	where=$$(mktemp -d)/ceph; set=$$(sh tests/s3/radosgw.sh start $$where) && eval "$$set" && \
 	$(BIN)/python -m pytest tests/cluster/test_s3.py tests/cluster/test_lease.py -k s3; \
 	rc=$$?; sh tests/s3/radosgw.sh stop $$where; exit $$rc
+
+gcs: install     ## storage and lease on gs:// against a server in the tests
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[gcs]'
+	$(BIN)/python -m pytest tests/cluster/test_gcs.py tests/cluster/test_gcs_slot.py
+	$(BIN)/python -m pytest tests/cluster/test_lease.py -k gcs
 
 audit: install   ## pins, licences, and known vulnerabilities (which needs the network)
 	$(BIN)/python -m pip check

@@ -17,7 +17,7 @@ import ray
 from cluster.errors import RunError
 
 LOOK_S = 5.0
-SILENT_S = 45.0  # of the GCS: shorter than gcs_rpc_server_reconnect_timeout_s, at which Ray ends the process
+SILENT_S = 40.0  # of the GCS: shorter than gcs_rpc_server_reconnect_timeout_s, at which Ray ends the process
 GRACE_S = 10.0  # to the driver for what it does last; it may itself be waiting for an answer of the GCS
 GOES_ON = "  the same command goes on where this run stopped"
 

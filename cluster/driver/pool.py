@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import RayError
 
 from cluster.driver import alive
-from cluster.errors import ConfigError
+from cluster.errors import ConfigError, RunError
 from cluster.signals.events import PoolSeen
 from stages.stage import Resources
 
@@ -32,7 +32,14 @@ def start_ray(address: str | None) -> None:
     else:
         # Ray runs workers at niceness 15, so that whatever else a machine does comes first: here they are the work.
         os.environ.setdefault("RAY_worker_niceness", "0")
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        try:
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        except Exception as error:
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            raise RunError(
+                f"Ray has not started on this machine: {why}\n  it waits 30 s for its own processes, which a loaded one "
+                "may not grant; the same command goes on, or --runner local takes no Ray"
+            ) from error
 
 
 def room_for(resources: Resources) -> int:

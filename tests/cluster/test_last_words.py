@@ -10,6 +10,8 @@ from ray.exceptions import RayActorError
 
 from cluster.chain import Batch, Chain
 from cluster.commit import Target, read_manifests
+from cluster.driver.pool import start_ray
+from cluster.errors import RunError
 from cluster.plan import PlannedStep
 from cluster.shards import Shard
 from cluster.stream import Assignment, Busy, RayRunner
@@ -105,3 +107,16 @@ def test_next_try_after_a_row_was_named_a_killer_knows_of_those_before() -> None
     """It looks for answers that the dead had paid for."""
     assignment = Assignment(Any, careful=Careful(0, ((0, 1, "died"),)))  # type: ignore[arg-type]
     assert assignment.attempt == 2
+
+
+def test_ray_that_does_not_start_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(**_: Any) -> None:
+        raise Exception("The current node timed out during startup. This could happen because ...\nmore")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", late)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(
+        RunError, match=r"Ray has not started on this machine: The current node timed out .*\n  it waits 30"
+    ):
+        start_ray(None)
