@@ -37,8 +37,8 @@ def start_ray(address: str | None) -> None:
         except Exception as error:
             why = (str(error).splitlines() or [type(error).__name__])[0]
             raise RunError(
-                f"Ray has not started on this machine: {why}\n  it waits 30 s for its own processes, which a loaded one "
-                "may not grant; the same command goes on, or --runner local takes no Ray"
+                f"Ray has not started on this machine: {why}\n  it waits 30 s for its own processes, which one under "
+                "load may not grant; the same command goes on, or --runner local takes no Ray"
             ) from error
 
 
