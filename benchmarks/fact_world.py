@@ -116,6 +116,7 @@ RELATIONS = {
 }
 KINDS = ("forward", "reverse", "relation")
 ONSETS, VOWELS, CODAS = "bdfgklmnprstvz", "aeiou", ("", "l", "n", "r", "s")
+TOWNS = 40  # at least so many names of other kinds, too
 WORKS = ("Bridge", "Tower", "Mill", "Gate")
 NAME = r"(?:[A-Z][a-z]+(?: [A-Z][a-z]+)?|\d{4})"
 
@@ -143,12 +144,12 @@ class Document:
         return self.told(tuple(draw.randrange(len(RELATIONS[f.relation].forward)) for f in self.facts))
 
 
-def make_world(documents: int, seed: int, towns: int = 40) -> tuple[Document, ...]:
+def make_world(documents: int, seed: int) -> tuple[Document, ...]:
     """`documents` articles."""
     draw = random.Random(seed)
-    n_names, n_heads = max(towns, math.isqrt(8 * documents)), max(towns, -(-documents // 2))
-    words = iter(made_words(draw, towns + 2 * n_names + n_heads + documents))
-    places, firsts, lasts, heads = ([next(words) for _ in range(n)] for n in (towns, n_names, n_names, n_heads))
+    n_names, n_heads = max(TOWNS, math.isqrt(8 * documents)), max(TOWNS, -(-documents // 2))
+    words = iter(made_words(draw, TOWNS + 2 * n_names + n_heads + documents))
+    places, firsts, lasts, heads = ([next(words) for _ in range(n)] for n in (TOWNS, n_names, n_names, n_heads))
     people = draw.sample([f"{first} {last}" for first, last in product(firsts, lasts)], 2 * documents)
     works = draw.sample([f"{head} {kind}" for head, kind in product(heads, WORKS)], documents)
     guilds = [f"{next(words)} Guild" for _ in range(documents)]

@@ -9,8 +9,6 @@ short texts and on whole web texts. Compiling is told apart. Another model than 
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from first_call import first_call
 from record import record
 
 from stages.fasttext_predict import one_line, open_classifier
@@ -85,14 +84,6 @@ def by_score(item: tuple[str, float]) -> tuple[float, str]:
     return item[1], item[0]
 
 
-def first_call(cache: str) -> float:
-    """CPU seconds from `open` to the first label in a new process."""
-    environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
-    root = Path(__file__).resolve().parents[1]
-    command = [sys.executable, "-c", FIRST_CALL]
-    return float(subprocess.run(command, env=environment, cwd=root, check=True, capture_output=True, text=True).stdout)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Language identification: how right, and how fast.")
     parser.add_argument("--rounds", type=int, default=3)
@@ -110,7 +101,7 @@ def main() -> None:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         figures["first_call_cpu_s"] = {
-            name: round(first_call(f"{folder}/cache"), 2) for name in ("compiling", "compiled")
+            name: round(first_call(FIRST_CALL, f"{folder}/cache"), 2) for name in ("compiling", "compiled")
         }
     for name in FILES:
         rows = pq.read_table(DATA / name)

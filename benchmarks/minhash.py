@@ -11,8 +11,6 @@ is told apart, with a cold cache of machine code (compiling) and a warm one. Nee
 
 import argparse
 import importlib.util
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +27,7 @@ import pyarrow.parquet as pq
 import rensa
 import xxhash
 from datatrove.utils.hashing import HashConfig
+from first_call import first_call
 from record import record
 
 from stages.minhash_signature import MinHashSignature
@@ -115,14 +114,6 @@ def runs(table: pa.Table, permutations: int, folder: str) -> dict[str, tuple[Run
     return found
 
 
-def first_call(cache: str) -> float:
-    """CPU seconds from `open` to the first signature in a new process."""
-    environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
-    root = Path(__file__).resolve().parents[1]
-    command = [sys.executable, "-c", FIRST_CALL]
-    return float(subprocess.run(command, env=environment, cwd=root, check=True, capture_output=True, text=True).stdout)
-
-
 def error_of_estimates(table: pa.Table) -> dict[str, float]:
     """Deviation of estimates from exact Jaccard, in units of the theory's, over 10,000 random pairs of cut-up texts."""
     rng = np.random.default_rng(1)
@@ -159,7 +150,7 @@ def main() -> None:
     figures["peers"] = {name: metadata.version(name) for name in ("numba", "datasketch", "rensa")}
     with tempfile.TemporaryDirectory() as folder:
         figures["first_call_cpu_s"] = {
-            name: round(first_call(f"{folder}/cache"), 2) for name in ("compiling", "compiled")
+            name: round(first_call(FIRST_CALL, f"{folder}/cache"), 2) for name in ("compiling", "compiled")
         }
         for permutations in BANDS:
             todo = runs(table, permutations, folder)

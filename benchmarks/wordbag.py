@@ -14,6 +14,7 @@ from stages.stage import Unreadable
 SHARED = Path("../shared/data")
 IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 WORD = re.compile(f"[{IDEOGRAPHS}]|[^\\W{IDEOGRAPHS}]+")
+RUN = 4  # words of a shingle
 
 
 class Score(NamedTuple):
@@ -29,9 +30,9 @@ def words(text: str) -> list[str]:
     return WORD.findall(text.lower())
 
 
-def shingles(tokens: list[str], n: int = 4) -> list[tuple[str, ...]]:
-    """Runs of `n` words; a shorter text is one run."""
-    return list(zip(*(tokens[i:] for i in range(n)), strict=False)) or ([tuple(tokens)] if tokens else [])
+def shingles(tokens: list[str]) -> list[tuple[str, ...]]:
+    """Runs of `RUN` words; a shorter text is one run."""
+    return list(zip(*(tokens[i:] for i in range(RUN)), strict=False)) or ([tuple(tokens)] if tokens else [])
 
 
 def score(found: list[Any], truth: list[Any]) -> Score:

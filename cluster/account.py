@@ -6,6 +6,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from cluster.errors import AccountError
 from cluster.objects.packs import Packer, each_manifest, listed
 from cluster.signals.events import Event, ShardCommitted
 from cluster.storage import Folder
@@ -24,10 +25,14 @@ class Done:
 
 
 class Account:
-    """Read from the manifests that are listed. `current` says that nothing has been committed since."""
+    """Read from the manifests that are listed. `current` says that nothing has been committed since.
 
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
+    With a `fingerprint` it is an account of what was made so: a run that lost its lease may still have had a put on its
+    way, and some stores know no lease.
+    """
+
+    def __init__(self, folder: Folder, fingerprint: str = "") -> None:
+        self._folder, self._fingerprint = folder, fingerprint
         self._packer = Packer(folder)  # of manifests as they are committed
         self.current = False
         self._empty()
@@ -69,6 +74,12 @@ class Account:
             self._packer.add(event.manifest)
 
     def _add(self, shard: str, tag: str, manifest: Manifest) -> None:
+        if self._fingerprint and manifest.fingerprint != self._fingerprint:
+            raise AccountError(
+                f"{self._folder.url}/manifests/{shard}.json: made with other settings than step {manifest.step} has "
+                f"now: fingerprint {self._fingerprint} expected, {manifest.fingerprint} found\n"
+                f"  another run has put it there; --redo {manifest.step} makes the step again"
+            )
         counts, replay = manifest.counts, "replays" in manifest.source
         data = next(file for file in manifest.files if file.path.startswith("data/"))
         self.shards[shard] = Done(tag, counts.out, data.path, data.bytes, replay)

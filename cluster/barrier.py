@@ -1,6 +1,6 @@
 """Barriers: what must be known of all rows before the first row of a step flows.
 
-A barrier is a frozen dataclass like a stage, pure functions over tables; shuffle.py and components.py carry it out.
+A barrier is a frozen dataclass like a stage, pure functions over tables; exchange/ carries it out.
 Rows are named by (shard, row): the number of the shard among the step's, the row in it.
 """
 

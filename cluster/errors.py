@@ -12,11 +12,14 @@
 The first line of a message says what happened and where; further lines are detail.
 """
 
+from typing import Any
+
 
 class HeadraceError(Exception):
     """Anything headrace says on purpose."""
 
     status = 1
+    totals: dict[str, Any] | None = None  # of the run that it ended, as far as that came
 
 
 class ConfigError(HeadraceError):
@@ -56,3 +59,9 @@ def is_transient(error: BaseException) -> bool:
         return False
     library = type(error).__module__.split(".")[0]
     return isinstance(error, OSError) or library in ("botocore", "aiobotocore", "aiohttp", "urllib3")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first; the rest may be a page of advice and addresses."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from cluster.errors import ConfigError
+from cluster.errors import ConfigError, first_line
 
 # What a worker needs and nothing else; anything not listed here does not leave this machine.
 SHIPPED = ("pipelines", "stages", "cluster", "schemas")
@@ -26,7 +26,7 @@ def submit(options: dict[str, Any], *, wait: bool, submission_id: str | None) ->
     try:
         client = JobSubmissionClient(address)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"no Ray job server at {address}: {first(error)}") from error
+        raise ConfigError(f"no Ray job server at {address}: {first_line(error)}") from error
     with tempfile.TemporaryDirectory(prefix="headrace-submit-") as folder:
         recipe = stage_code(Path(folder), options["recipe"])
         try:
@@ -36,7 +36,7 @@ def submit(options: dict[str, Any], *, wait: bool, submission_id: str | None) ->
                 submission_id=submission_id,
             )
         except (RuntimeError, ValueError) as error:
-            raise ConfigError(f"the job was not accepted: {first(error)}") from error
+            raise ConfigError(f"the job was not accepted: {first_line(error)}") from error
     print(f"submitted {job} to {address}", file=sys.stderr)  # noqa: T201 - the log of a run is its stderr
     if not wait:
         print(job)  # noqa: T201 - the answer
@@ -89,11 +89,6 @@ def stage_code(folder: Path, recipe: str) -> str:
         return recipe
     shutil.copy(recipe, folder / Path(recipe).name)
     return Path(recipe).name
-
-
-def first(error: Exception) -> str:
-    """First line of an error that may carry a page of advice."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 async def _follow(client: JobSubmissionClient, job: str) -> None:

@@ -25,7 +25,11 @@ from typing import Any
 import psutil
 
 from cluster.errors import ConfigError, LeaseLostError
-from cluster.objects.conditional import S3, Azure, NotSupportedError, Seen, Slot, slot
+from cluster.objects.azure import Azure
+from cluster.objects.conditional import slot
+from cluster.objects.gcs import GCS
+from cluster.objects.s3 import S3
+from cluster.objects.swap import NotSupportedError, Seen, Slot
 from cluster.storage import Folder
 
 NAME = ".lease.json"
@@ -76,18 +80,24 @@ class Held:
         self._ended.set()
         self._thread.join()
         with contextlib.suppress(Exception):  # then it ends by itself
-            self.slot.leave(self.seen)
+            self.slot.leave(self._ours() or self.seen)
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW_S):
             self.record["beat"] += 1
             try:
-                seen = self.slot.swap(self.seen, _bytes(self.record))
+                seen = self.slot.swap(self.seen, _bytes(self.record)) or self._ours()
             except Exception:  # noqa: S112 - a store that has trouble has had it before the lease ends, or the next
                 continue  # file that is to appear finds that it has ended
             if seen is None:
                 return
             self.seen = seen
+
+    def _ours(self) -> Seen | None:
+        """What stands there, if it is ours: a beat may be stored and its answer be lost."""
+        seen = self.slot.read()
+        there = _record(seen)
+        return seen if there is not None and there["holder"] == self.holder else None
 
 
 @contextlib.contextmanager
@@ -149,13 +159,6 @@ def guarded(url: str, output: str, holder: str) -> Folder:
     return Folder(url, functools.partial(confirm, output, holder) if holder else None)
 
 
-def holder_of(folder: Folder) -> dict[str, Any] | None:
-    """What the lease on an output says, whether its holder is alive or not; None if there is none."""
-    with contextlib.suppress(NotSupportedError):
-        return _record(slot(folder, NAME).read())
-    return None
-
-
 def who(record: dict[str, Any]) -> str:
     """The holder, for a person."""
     return f"process {record['pid']} on {record['host']}, since {record['since']}"
@@ -163,8 +166,9 @@ def who(record: dict[str, Any]) -> str:
 
 def _tested(place: Slot, mine: Seen, folder: Folder, tell: Callable[[str], None]) -> Seen:
     """A store may take a condition and pay no heed to it: then a second first put is taken too."""
-    if isinstance(place, S3 | Azure) and (again := place.swap(None, mine.data + b"\n")) is not None:
-        tell(f"output {folder.url}: two runs at once are not kept apart here: the store pays no heed to If-None-Match")
+    if isinstance(place, S3 | Azure | GCS) and (again := place.swap(None, mine.data + b"\n")) is not None:
+        heedless = f"the store pays no heed to {place.first_put}"
+        tell(f"output {folder.url}: two runs at once are not kept apart here: {heedless}")
         return again
     return mine
 

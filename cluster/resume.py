@@ -57,6 +57,12 @@ def inspect(plan: Plan, output: str, fresh: bool, redo: tuple[str, ...] = ()) ->
     return Output(folder, _behind_first(plan, there, again))
 
 
+def made_from(plan: Plan, folder: Folder, name: str) -> tuple[str, ...]:
+    """The step `name` of the output in `folder` and all that was made from it there, in the order to take them away."""
+    there = _steps_in(folder, folder.url)
+    return _behind_first(plan, there, _again(plan, there, (name,)))
+
+
 def _steps_in(folder: Folder, output: str) -> Found:
     """The steps that an output has. `ConfigError` if it holds anything that is not headrace's."""
     try:

@@ -4,9 +4,11 @@ Resume is not a mode. Every run lists the manifests of its output and does what 
 One run at a time writes to an output (lease.py).
 """
 
+import contextlib
 import json
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
@@ -15,7 +17,7 @@ from cluster.account import Account, Done
 from cluster.answers.store import PIECES, Store
 from cluster.barrier import Moving, Shuffle
 from cluster.commit import Target, discard, tidy
-from cluster.errors import AccountError
+from cluster.errors import AccountError, HeadraceError
 from cluster.exchange.moving import moved_shards
 from cluster.exchange.phases import DEFAULT_MEMORY, alarm, judged_other_rows, run_barrier
 from cluster.exchange.shuffle import Task
@@ -26,7 +28,7 @@ from cluster.ledger import asks
 from cluster.objects.patience import first_look, telling
 from cluster.plan import Plan, PlannedStep
 from cluster.recipe import numbered
-from cluster.resume import OURS, inspect
+from cluster.resume import OURS, inspect, made_from
 from cluster.shards import InputFile, Shard
 from cluster.signals.events import Hear, everyone, ignore
 from cluster.signals.log import TEXT, Log
@@ -65,12 +67,15 @@ class Options:
     ledger: str | None = None  # where paid answers are kept, for several runs; OUTPUT/ledger unless it is given
     log: Log = TEXT
     hear: Hear = ignore  # is told what happens: metrics, traces
+    # Says more of the totals of a run that is done, in run.json too, while the output is still this run's.
+    complete: Callable[[Folder, dict[str, Any]], dict[str, Any]] = lambda folder, totals: totals
 
 
 def run(plan: Plan, output: str, runner: Runner, options: Options) -> dict[str, Any]:
     """Bring `output` to what `plan` says; return the run's totals, which are also in `run.json`.
 
-    Raises `ConfigError` before anything is started, `RunError` when the run fails; `run.json` then says `failed`.
+    Raises `ConfigError` before anything is started, `RunError` when the run fails; `run.json` then says `failed`, as do
+    the `totals` of the error, which are there even where nothing can be written any more.
     """
     with first_look(output):
         folder = inspect(plan, output, options.fresh, options.redo).folder
@@ -95,13 +100,17 @@ def _run_steps(
     begun = time.monotonic()
     totals: dict[str, dict[str, Any]] = {}
     accounts: dict[str, Account] = {}
-    status = "failed"
+
+    def result(status: str) -> dict[str, Any]:
+        took = time.monotonic() - begun
+        return run_totals(plan.recipe.name, status, plan.recipe.final, took, list(totals.values()))
+
     try:
         with runner:
             for planned in plan.steps:
                 step_begun = time.monotonic()
                 target = Target(f"{folder.url}/{planned.name}", options.removed_text, holder)
-                accounts[planned.name] = Account(target.folder)
+                accounts[planned.name] = Account(target.folder, planned.fingerprint)
                 try:
                     with watched_step(options.log, options.hear, planned):
                         logged = replace(planned, log=options.log)
@@ -110,13 +119,20 @@ def _run_steps(
                     totals[planned.name] = step_totals(
                         target, planned.name, time.monotonic() - step_begun, accounts[planned.name]
                     )
-        status = "done"
-    finally:
-        result = run_totals(
-            plan.recipe.name, status, plan.recipe.final, time.monotonic() - begun, list(totals.values())
-        )
-        folder.put("run.json", json.dumps(result, indent=1).encode())
-    return result
+        done = result("done")
+        _put_totals(folder, done)
+        return options.complete(folder, done)
+    except BaseException as error:
+        failed = result("failed")
+        if isinstance(error, HeadraceError):
+            error.totals = failed
+        with contextlib.suppress(Exception):  # the first error is the one to tell
+            _put_totals(folder, failed)
+        raise
+
+
+def _put_totals(folder: Folder, totals: dict[str, Any]) -> None:
+    folder.put("run.json", json.dumps(totals, indent=1).encode())
 
 
 def _is_whole(folder: Folder) -> bool:
@@ -195,7 +211,8 @@ def _run_step(
         ledger = options.ledger or f"{folder.url}/{LEDGER}"
         planned = replace(planned, ledger=address(*locate(ledger)))
     if planned.step.shuffle is not None and judged_other_rows(target.folder, shards):
-        discard(target.folder)
+        for name in made_from(plan, folder, planned.name):  # those behind have the row that stayed of a cluster then
+            discard(folder.below(name))
     target.folder.put("step.json", _describe(plan, planned, options))
     _sweep(folder, target)
     account.refresh(pack=True)

@@ -22,6 +22,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from cluster.errors import ConfigError, StoreError
+from cluster.objects.gcs import google
 from cluster.objects.listing import with_quick_times
 from cluster.objects.patience import AGAIN, LONGEST_WAIT_S, patience_s, patient_session
 from cluster.objects.upload import BLOCK_BYTES, Upload
@@ -29,6 +30,8 @@ from schemas import credentials
 
 # Of a disk behind a network: such an error may be gone on the next try.
 PASSING = (errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ETIMEDOUT, errno.ECONNRESET)
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM)  # of a folder, and some disks
+DELETED_AT_A_TIME = 250  # names: in fewer seconds than a lease lasts, even where each is a request
 
 
 @functools.lru_cache(maxsize=64)
@@ -37,9 +40,11 @@ def _filesystem(protocol: str) -> Any:
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     if protocol in ("file", "memory"):
         options = {}
-    elif protocol in ("s3", "s3a"):  # patience.py is all the patience there is
+    elif protocol in ("s3", "s3a"):  # objects/patience.py is all the patience there is
         once = {"total_max_attempts": 1, "mode": "standard"}
         options |= {"session": with_quick_times(patient_session()), "config_kwargs": {"retries": once}}
+    elif protocol in ("gs", "gcs"):
+        return google(**options)
     return fsspec.filesystem(protocol, **options)
 
 
@@ -193,18 +198,34 @@ class Folder:
     def delete(self, *names: str) -> None:
         """Remove files; those that are not there are no error."""
         filesystem, _ = self._at
-        if names:
-            self._make_sure()
-        for name in names:
+        for at, name in enumerate(names):
+            if at % DELETED_AT_A_TIME == 0:
+                self._make_sure()
             with contextlib.suppress(FileNotFoundError):
                 filesystem.rm_file(self.path(name))
 
     def clear(self) -> None:
         """Remove the folder and all in it."""
         filesystem, path = self._at
-        if filesystem.exists(path):
+        if not filesystem.exists(path):
+            return
+        names = [] if self.sure is None else filesystem.find(path)
+        for at in range(DELETED_AT_A_TIME, len(names), DELETED_AT_A_TIME):
             self._make_sure()
+            self._remove(names[at - DELETED_AT_A_TIME : at])
+        self._make_sure()
+        with contextlib.suppress(FileNotFoundError):  # of what was deleted by a request whose answer was lost
             filesystem.rm(path, recursive=True)
+
+    def _remove(self, paths: list[str]) -> None:
+        """Remove what has these full paths."""
+        filesystem, _ = self._at
+        if isinstance(filesystem, LocalFileSystem):  # it takes a link for what that leads to
+            for path in paths:
+                filesystem.rm_file(path)
+        else:
+            with contextlib.suppress(FileNotFoundError):  # as above
+                filesystem.rm(paths)
 
     def sweep(self, under: str) -> None:
         """Remove temporary files that killed writers left in `under`. Only local disks have them."""
@@ -232,7 +253,7 @@ def _replacing(path: Path, sure: Callable[[], None]) -> Iterator[BinaryIO]:
     temporary = path.parent / f".{path.name}.writing-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
         with _told(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make(path.parent)
             raw = _LocalFile(temporary, "w")
         with io.BufferedWriter(raw) as file:
             yield file
@@ -242,10 +263,32 @@ def _replacing(path: Path, sure: Callable[[], None]) -> Iterator[BinaryIO]:
         sure()
         with _told(path):
             temporary.replace(path)
+            _sync(path.parent)  # or a power cut may leave what is put next without this
     except BaseException:
         with contextlib.suppress(OSError):  # the first error is the one to tell
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _make(folder: Path) -> None:
+    """`folder` and those above it, on the disk."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    """The names in `folder` are on the disk. A file's own fsync says nothing of the name that it has got."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
 
 
 class _LocalFile(io.FileIO):

@@ -17,7 +17,7 @@ from cluster.commit import Target
 from cluster.driver import alive
 from cluster.driver.pool import Draining, Pool, ready_of, room_for, spawn, start_ray
 from cluster.driver.sizes import fitting
-from cluster.errors import RunError, ShardError
+from cluster.errors import RunError, ShardError, first_line
 from cluster.exchange.shuffle import Task
 from cluster.limits import STUCK_AFTER_S
 from cluster.plan import PlannedStep
@@ -260,9 +260,3 @@ def after_death(state: Busy, how: str, tell: Callable[[Shard, str], None]) -> As
         killers = (*careful.killers, (*state.row, f"worker died: {how}"))
         return replace(assignment, deaths=0, suspect=None, careful=Careful(state.row[0], killers))
     return replace(assignment, deaths=deaths, suspect=state.row, careful=replace(careful, table=state.table))
-
-
-def first_line(error: Exception) -> str:
-    """What a Ray error says first; the rest is advice and addresses."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -5,6 +5,7 @@ mode, which row is next, so that a row that takes the whole process with it can 
 """
 
 import dataclasses
+import posixpath
 import threading
 import time
 from collections import Counter, deque
@@ -16,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.asked import Asked, asked_of
-from cluster.barrier import Shuffle
+from cluster.barrier import Moving, Shuffle
 from cluster.chain import Batch, Chain, killed_row
 from cluster.commit import ShardWriter, Target
 from cluster.errors import HeadraceError, RunError, is_transient
@@ -230,7 +231,7 @@ def read_shard(opened: Opened, target: Target, shard: Shard) -> Iterator[tuple[i
                 # Not a broken piece of the web: these are rows that were counted as kept.
                 raise RunError(
                     f"step {opened.planned.name}: {shard.piece.uri} cannot be read: {item.error}\n"
-                    f"step {opened.planned.step.after} wrote it: delete its manifest, and a run makes it again"
+                    f"  {_way_out(opened.planned, target, shard)}"
                 )
             if isinstance(item, pa.Table) and isinstance(shuffle, Shuffle) and verdicts is not None:
                 rows = item.num_rows
@@ -238,6 +239,14 @@ def read_shard(opened: Opened, target: Target, shard: Shard) -> Iterator[tuple[i
                 first_row += rows
             yield number, item, _fraction(file, shard)
             number += isinstance(item, pa.Table)
+
+
+def _way_out(planned: PlannedStep, target: Target, shard: Shard) -> str:
+    """What to do about a shard that a step of this run has written and nobody can read."""
+    if isinstance(planned.step.shuffle, Moving):
+        return "this step wrote it: delete it, and a run brings its rows in order again"
+    manifest = f"{posixpath.dirname(target.url)}/{planned.step.after}/manifests/{shard.name}.json"
+    return f"step {planned.step.after} wrote it: delete {manifest}, and a run makes it again"
 
 
 def source_of(shard: Shard) -> dict[str, Any]:

@@ -5,6 +5,10 @@
 Each row has the account in its column `answers`, so the figures are those of all rows of all calls of `run` together,
 kept, dropped or dead, and no row is counted that is not there. Of the files only those few parts of that column are
 read, sixteen files at a time. A step without a model has no such key.
+
+`cost` is that of the calls with which the rows that are there were paid for. Where work was repeated (a stage that
+failed after it had asked, a shard that was begun again, a replay) the ledger had the answers the second time, and who
+paid is not there: then it is a lower bound.
 """
 
 import json
@@ -31,15 +35,16 @@ SHOWN = 6  # decisions on the terminal
 Told = dict[tuple[str, str, str, str], float]  # by (stage, model, "rows" or a sum, decision)
 
 
-def with_models(output: str, result: dict[str, Any]) -> dict[str, Any]:
-    """`result` of a run with what its models were asked; `run.json` has it too, unless another run was there."""
-    folder = Folder(output)
+def with_models(folder: Folder, result: dict[str, Any]) -> dict[str, Any]:
+    """`result` of a run in `folder` with what its models were asked; `run.json` has it too.
+
+    Called while the output is that run's, or another one might have taken `run.json` away or put its own meanwhile.
+    """
     steps = [{**step, **_models(folder, step["name"])} for step in result["steps"]]
     if steps == result["steps"]:
         return result
     found = {**result, "steps": steps}
-    if folder.exists("run.json") and json.loads(folder.get("run.json")) == result:
-        folder.put("run.json", json.dumps(found, indent=1).encode())
+    folder.put("run.json", json.dumps(found, indent=1).encode())
     return found
 
 

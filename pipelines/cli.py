@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from cluster.errors import ConfigError, HeadraceError, RunError
+from cluster.errors import ConfigError, HeadraceError
 from cluster.exchange.phases import LEAST_MEMORY
 from cluster.lease import held
 from cluster.limits import STUCK_AFTER_S
@@ -62,7 +62,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     arguments.log_format = options["log_format"]  # also for what main has to say
     log = _log(arguments)
     with captured(log), watching(options) as hear:
-        result = with_models(options["output"], _run(options, hear, log))
+        result = _run(options, hear, log)
     say(json.dumps(result) if options["json"] else funnel(result, options["output"]))
     return 0
 
@@ -80,12 +80,13 @@ def _run(options: dict[str, Any], hear: Hear, log: Log) -> dict[str, Any]:
         ledger=options["ledger"],
         log=log,
         hear=hear,
+        complete=with_models,
     )
     try:
         return run(plan, options["output"], runner_of(options), carried_out)
-    except RunError:
-        if options["json"]:
-            say(json.dumps(json.loads(Folder(options["output"]).get("run.json"))))
+    except HeadraceError as error:
+        if options["json"] and error.totals is not None:
+            say(json.dumps(error.totals))
         raise
 
 
@@ -184,8 +185,8 @@ def replay_command(arguments: argparse.Namespace) -> int:
     from pipelines.replay import as_text, replay  # noqa: PLC0415 - only this command needs it
 
     output = Folder(address(*locate(arguments.output)))
-    with held(output) if output.exists() else contextlib.nullcontext():
-        found = replay(arguments.output)
+    with held(output) if output.exists() else contextlib.nullcontext("") as holder:
+        found = replay(arguments.output, holder)
     say(json.dumps(found) if arguments.json else as_text(found))
     return 0
 

@@ -17,13 +17,14 @@ import pyarrow.parquet as pq
 from cluster.chain import Chain
 from cluster.commit import ShardWriter, Target, committed_files, discard, read_manifests
 from cluster.errors import ConfigError
+from cluster.lease import guarded
 from cluster.ledger import Ledger, open_ledger
 from cluster.recipe import restore
 from cluster.run import run_totals, step_totals
 from cluster.seen.recall import here
 from cluster.seen.remember import Ask
 from cluster.signals.metrics import cpu_seconds
-from cluster.storage import Folder
+from cluster.storage import Folder, address, locate
 from pipelines.asked import with_models
 from pipelines.status import steps_in_order
 from schemas import columns as c
@@ -32,9 +33,13 @@ from schemas.manifest import Counts, Manifest
 from stages.stage import Stage, name_of
 
 
-def replay(output: str) -> dict[str, Any]:
-    """Replay every step's dead rows; return what became of them. Raises `ConfigError` when there is no run."""
-    folder = Folder(output)
+def replay(output: str, holder: str = "") -> dict[str, Any]:
+    """Replay every step's dead rows; return what became of them. Raises `ConfigError` when there is no run.
+
+    `holder` has the lease on the output: once that is lost, nothing changes in it any more.
+    """
+    url = address(*locate(output))
+    folder = guarded(url, url, holder)
     steps = steps_in_order(folder)
     if not steps:
         raise ConfigError(f"{output}: no run of headrace is there")
@@ -45,10 +50,11 @@ def replay(output: str) -> dict[str, Any]:
     for name in steps:
         upstream = json.loads(folder.get(f"{name}/step.json"))["upstream"]
         if upstream in stale or (upstream in steps and _lacks_rows(folder.below(name), folder.below(upstream))):
-            discard(folder.below(name))
             stale.append(name)
         else:
-            found.append(_replay_step(folder, name))
+            found.append(_replay_step(folder, name, holder))
+    for name in reversed(stale):  # or a run that goes on from here would keep what was made from those that are gone
+        discard(folder.below(name))
     if result is not None and not stale and not any(step["dead_before"] for step in found):
         folder.put("run.json", json.dumps(result, indent=1).encode())
     elif result is not None and not stale:
@@ -56,7 +62,7 @@ def replay(output: str) -> dict[str, Any]:
         totals = [step_totals(Target(f"{folder.url}/{name}"), name, seconds[name]) for name in steps if name in seconds]
         result = run_totals(result["recipe"], result["status"], result["final"], result["seconds"], totals)
         folder.put("run.json", json.dumps(result, indent=1).encode())
-        with_models(output, result)
+        with_models(folder, result)
     return {"output": output, "steps": found, "to_run_again": stale}
 
 
@@ -84,9 +90,9 @@ def _lacks_rows(folder: Folder, upstream: Folder) -> bool:
     )
 
 
-def _replay_step(folder: Folder, name: str) -> dict[str, Any]:
+def _replay_step(folder: Folder, name: str, holder: str) -> dict[str, Any]:
     step = json.loads(folder.get(f"{name}/step.json"))
-    target = Target(f"{folder.url}/{name}", step.get("removed_text", True))
+    target = Target(f"{folder.url}/{name}", step.get("removed_text", True), holder)
     paths = list(committed_files(target.folder, "dead"))
     if not paths:  # stages are slow to make: they read their models' files
         return {"step": name, "dead_before": 0, "kept": 0, "dropped": 0, "dead": 0}
@@ -95,13 +101,15 @@ def _replay_step(folder: Folder, name: str) -> dict[str, Any]:
     ledger = open_ledger(stages, step.get("ledger"), name)
     before, after = 0, Counts()
     manifests = read_manifests(target.folder)
-    for path in paths:
-        shard = path.removeprefix("dead/").removesuffix(".parquet")
-        rows, replayed = _replay_shard(target, manifests[shard], path, stages, ask, ledger)
-        before += rows
-        after += replayed.counts
-    if ledger is not None:
-        ledger.close()
+    try:
+        for path in paths:
+            shard = path.removeprefix("dead/").removesuffix(".parquet")
+            rows, replayed = _replay_shard(target, manifests[shard], path, stages, ask, ledger)
+            before += rows
+            after += replayed.counts
+    finally:
+        if ledger is not None:
+            ledger.close()
     return {
         "step": name,
         "dead_before": before,

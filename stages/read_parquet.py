@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from schemas import columns
 from schemas.check import SchemaError, nearest
+from schemas.tables import halved, is_text
 from stages.ids import id_of, source_of
 from stages.parquet_groups import GroupError, batches
 from stages.stage import Piece, Read, Resources, Unreadable
@@ -113,7 +114,7 @@ def read(settings: ReadParquet, file: BinaryIO, piece: Piece) -> Iterator[pa.Tab
         try:
             for batch in batches(parquet, watched, group, names, n_rows):
                 table = pa.Table.from_batches([batch])
-                yield from _cut(mapped(table, columns_, piece.uri, first), settings.table_bytes)
+                yield from halved(mapped(table, columns_, piece.uri, first), settings.table_bytes)
                 first += batch.num_rows
         except (*BROKEN, GroupError) as error:
             if watched.failure is not None:
@@ -142,7 +143,7 @@ def plan(settings: ReadParquet, schema: pa.Schema, uri: str) -> list[tuple[pa.Fi
         if name in VERDICTS or (field.name not in taken and wanted.get(name) not in (None, field.name)):
             continue
         target = _target(name, field)
-        if name == columns.ID.name and settings.id is None and not _is_text(field.type):
+        if name == columns.ID.name and settings.id is None and not is_text(field.type):
             continue
         if field.name in taken and target.type != columns.ALL[name].type:
             faults.append(f"column {field.name!r} is {field.type}, ReadParquet.{name} takes text")
@@ -178,17 +179,11 @@ def _target(name: str, field: pa.Field) -> pa.Field:
     known = columns.ALL.get(name)
     if known is None:
         return field
-    if field.type == known.type or (_is_text(field.type) and _is_text(known.type)) or _widens(field.type, known.type):
+    if field.type == known.type or (is_text(field.type) and is_text(known.type)) or _widens(field.type, known.type):
         return known
     if name == columns.ID.name and pa.types.is_integer(field.type):
         return known
     return field.with_name(name)
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    if pa.types.is_dictionary(type_):
-        return _is_text(type_.value_type)
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
 
 
 def _widens(type_: pa.DataType, known: pa.DataType) -> bool:
@@ -224,13 +219,3 @@ def _stored_bytes(group: Any) -> int:
 
 def _rows_per_table(group: Any, table_bytes: int) -> int:
     return max(1, table_bytes * int(group.num_rows) // max(int(group.total_byte_size), 1))
-
-
-def _cut(table: pa.Table, table_bytes: int) -> Iterator[pa.Table]:
-    """`table` in halves until none takes more than twice `table_bytes`: rows may be far from their mean length."""
-    if table.num_rows > 1 and table.nbytes > 2 * table_bytes:
-        half = table.num_rows // 2
-        yield from _cut(table.slice(0, half), table_bytes)
-        yield from _cut(table.slice(half), table_bytes)
-    else:
-        yield table

@@ -1,6 +1,6 @@
 """A function that may hang, eat memory or crash, run on one document after another without harm to the caller.
 
-The function (bytes to bytes, picklable) runs in a child process that a clean helper process, the zygote, forks
+The function (bytes to bytes, picklable) runs in a child process that a clean process beside it, the zygote, forks
 (`stages.zygote`). A document that breaks a limit takes only its child with it; the next one gets a fresh fork.
 
 - Time is CPU time (`ITIMER_PROF`, whose signal ends the process even inside C), so a busy machine does not change

@@ -86,14 +86,14 @@ class Journal:
             if self._file is None or self._file.bytes >= FILE_BYTES:
                 self._file = self._begin()
             file = self._file
-            self._of[key] = file
-            file.waiting += 1
             record = record if file.bytes else MAGIC + record
             written = os.write(file.descriptor, record)
             if written < len(record):
                 os.ftruncate(file.descriptor, file.bytes)
                 raise OSError(f"{written} of {len(record)} bytes were taken, the disk is full")
             file.bytes += written
+            file.waiting += 1
+            self._of[key] = file
 
     def settle(self, keys: Iterable[bytes]) -> None:
         """The answers of `keys` are on storage."""

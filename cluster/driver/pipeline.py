@@ -21,13 +21,13 @@ from cluster.driver.balance import Balance
 from cluster.driver.pool import Draining, Pool, ready_of, spawn
 from cluster.driver.sizes import pool_sizes
 from cluster.driver.stations import QUEUE_BYTES, Item, OpenShard, Station
-from cluster.errors import RunError, ShardError
+from cluster.errors import RunError, ShardError, first_line
 from cluster.ledger import asks
 from cluster.plan import PlannedStep
 from cluster.shards import Shard
 from cluster.signals.events import PoolSeen
 from cluster.signals.progress import Progress
-from cluster.stream import MAX_ATTEMPTS, MAX_DEATHS, Assignment, Busy, after_death, after_error, first_line
+from cluster.stream import MAX_ATTEMPTS, MAX_DEATHS, Assignment, Busy, after_death, after_error
 from cluster.work import RowNext
 from cluster.worker import Broken, Failed, ShardEnd, Sink, Worker
 from schemas.manifest import Manifest

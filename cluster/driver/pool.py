@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import RayError
 
 from cluster.driver import alive
-from cluster.errors import ConfigError, RunError
+from cluster.errors import ConfigError, RunError, first_line
 from cluster.signals.events import PoolSeen
 from stages.stage import Resources
 
@@ -35,10 +35,9 @@ def start_ray(address: str | None) -> None:
         try:
             ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         except Exception as error:
-            why = (str(error).splitlines() or [type(error).__name__])[0]
             raise RunError(
-                f"Ray has not started on this machine: {why}\n  it waits 30 s for its own processes, which one under "
-                "load may not grant; the same command goes on, or --runner local takes no Ray"
+                f"Ray has not started on this machine: {first_line(error)}\n  it waits 30 s for its own processes, "
+                "which one under load may not grant; the same command goes on, or --runner local takes no Ray"
             ) from error
 
 

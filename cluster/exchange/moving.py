@@ -8,7 +8,6 @@ it came in. Ranges are equally wide, so the key must be spread evenly over 64 bi
 """
 
 import json
-import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,15 +93,20 @@ def moved_shards(
     planned: PlannedStep, target: Target, runner: Runner, shards: Sequence[Shard], memory: int
 ) -> list[Shard]:
     """The shards of the step, with their rows in place, unless all of them are committed."""
-    committed = {posixpath.basename(name) for name in target.folder.names("manifests", ".json")}
     ranges = ranges_of(target.folder)
-    if not ranges or not {f"{number:05d}.json" for number in range(ranges)} <= committed:
+    if not ranges or uncommitted(target.folder, ranges):
         arrange(planned, target, runner, shards, memory)
     return arranged_shards(target.folder)
 
 
+def uncommitted(folder: Folder, ranges: int) -> list[int]:
+    """The ranges that are still to be made shards of the step."""
+    committed = set(folder.names("manifests", ".json"))
+    return [number for number in range(ranges) if f"manifests/{number:05d}.json" not in committed]
+
+
 def arrange(planned: PlannedStep, target: Target, runner: Runner, shards: Sequence[Shard], memory: int) -> None:
-    """Bring the rows of `shards` in order, as far as that is not done."""
+    """Bring the rows of `shards` in order, as far as that is not done and not committed."""
     assert isinstance(planned.step.shuffle, Moving)
     folder, own = target.folder, sorted(shards, key=lambda shard: shard.name)
     names, key = [shard.name for shard in own], planned.step.shuffle.key
@@ -119,19 +123,24 @@ def arrange(planned: PlannedStep, target: Target, runner: Runner, shards: Sequen
     def do(tasks: Sequence[Task]) -> None:
         run_undone(planned, target, runner, tasks)
 
+    def moves() -> list[Move]:
+        return [Move(shard, key, plan["ranges"]) for shard in own]
+
     if not plan["measured"]:
-        moves = [Move(shard, key, plan["ranges"]) for shard in own]
-        do(moves)
-        n_bytes = sum(fact["bytes"] for fact in all_facts(folder, [move.name for move in moves]))
+        do(moves())
+        n_bytes = sum(fact["bytes"] for fact in all_facts(folder, [move.name for move in moves()]))
         wanted = partitions_for(n_bytes, memory)
         if wanted > SLACK * plan["ranges"]:  # what is written takes more in memory than was thought
             folder.below("shuffle/moved").clear()
             plan["ranges"] = wanted
             folder.put(PLAN, json.dumps(plan).encode())
-            do([Move(shard, key, wanted) for shard in own])
+            do(moves())
         plan["measured"] = True
         folder.put(PLAN, json.dumps(plan).encode())
-    do([Arrange(tuple(names), key, r, plan["ranges"]) for r in range(plan["ranges"])])
+    tasks = [Arrange(tuple(names), key, number, plan["ranges"]) for number in uncommitted(folder, plan["ranges"])]
+    if not {task.name for task in tasks} <= set(folder.names("shuffle/arranged")):
+        do(moves())  # they have gone where this step was done once: a manifest that was deleted is made again
+    do(tasks)
     folder.below("shuffle/moved").clear()
 
 

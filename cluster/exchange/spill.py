@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from cluster.shards import OPEN_AT_ONCE, Shard
 from cluster.storage import Folder, open_input
+from schemas.tables import halved
 
 ROW = pa.field("row", pa.int64(), nullable=False)
 FACTS = b"headrace"  # what a task says of its file, in the file's metadata
@@ -99,23 +100,13 @@ def read_rows(shard: Shard, columns: list[str]) -> Iterator[pa.Table]:
             said = source.metadata.row_group(group)
             n_rows = max(1, READ_BYTES * said.num_rows // max(said.total_byte_size, 1))
             for batch in source.iter_batches(n_rows, row_groups=[group], columns=columns):
-                for table in cut(pa.Table.from_batches([batch])):
+                for table in halved(pa.Table.from_batches([batch]), READ_BYTES):
                     numbers = pa.array(np.arange(row, row + table.num_rows, dtype=np.int64))
                     yield table.append_column(ROW, numbers)
                     row += table.num_rows
         if not row:
             table = pa.schema([source.schema_arrow.field(name) for name in columns]).empty_table()
             yield table.append_column(ROW, pa.array([], pa.int64()))
-
-
-def cut(table: pa.Table) -> Iterator[pa.Table]:
-    """`table` in halves until none takes more than twice READ_BYTES: a file says little of what repeats in it."""
-    if table.num_rows > 1 and table.nbytes > 2 * READ_BYTES:
-        half = table.num_rows // 2
-        yield from cut(table.slice(0, half))
-        yield from cut(table.slice(half))
-    else:
-        yield table
 
 
 def read_facts(folder: Folder, name: str) -> dict[str, Any]:

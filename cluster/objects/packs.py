@@ -5,7 +5,7 @@
 A pack commits nothing and decides nothing: a manifest counts as the store's listing has it. The copy of one is taken
 only if the listing gives that manifest the tag of the copy: the tag that it had when it was copied, or the MD5 of the
 copy's bytes, which is what most object stores tag an object with. What no pack has is fetched, many at a time. Where
-listings have no such tags (local disks, memory) there are no packs.
+listings have no such tags (local disks, memory) there are no packs, or none is believed (hf://).
 """
 
 import hashlib
@@ -89,7 +89,7 @@ def each_manifest(
         for shard in shards:
             data = found.pop(f"manifests/{shard}.json")
             manifest = manifest_of(folder, f"manifests/{shard}.json", data)
-            if packer is not None:
+            if packer is not None and left[shard]:
                 packer.add(manifest, data, left[shard])
             yield shard, manifest
 
@@ -114,7 +114,7 @@ def _from_pack(folder: Folder, pack: str, left: dict[str, str]) -> Iterator[tupl
     except (pa.ArrowInvalid, FileNotFoundError):
         return
     for tag, shard, data in zip(*(table.column(name).to_pylist() for name in SCHEMA.names), strict=True):
-        if shard in left and left[shard] in (tag, hashlib.md5(data, usedforsecurity=False).hexdigest()):
+        if left.get(shard) and left[shard] in (tag, hashlib.md5(data, usedforsecurity=False).hexdigest()):
             del left[shard]
             yield shard, manifest_of(folder, f"manifests/{shard}.json", data)
 

@@ -1,4 +1,4 @@
-"""How long a store may have trouble: one policy for every request to S3, whatever it is that asks.
+"""How long a store may have trouble: one policy for every request to S3, and by gcs_patience.py to GCS, whoever asks.
 
 A request that failed for a reason that may pass is sent again after a while: twice as long each time, and by chance
 shorter, so that ten thousand workers do not come back at once. When `patience_s` have gone by in trouble, or at once

@@ -62,9 +62,10 @@ TEXT = Log()
 class Others(logging.Handler):
     """What libraries log, as objects."""
 
-    def __init__(self, log: Log, step: str | None = None) -> None:
+    def __init__(self, log: Log) -> None:
         super().__init__(logging.WARNING)
-        self.log, self.step = log, step
+        self.log = log
+        self.step: str | None = None  # a worker knows it
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cluster.errors import first_line
 from cluster.ledger import Asking
 from cluster.plan import PlannedStep
 from cluster.signals.events import Hear, RunBegan, RunEnded, StepBegan, StepEnded
@@ -20,8 +21,8 @@ def watched_run(log: Log, hear: Hear, output: str, max_dead: float) -> Iterator[
     try:
         yield
     except BaseException as error:
-        hear(RunEnded("failed", _first_line(error)))
-        what = f"run of {log.recipe} failed: {_first_line(error)}"
+        hear(RunEnded("failed", first_line(error)))
+        what = f"run of {log.recipe} failed: {first_line(error)}"
         log.detail(what, event="run_ended", level="error", status="failed", seconds=_since(begun))
         raise
     hear(RunEnded("done"))
@@ -39,16 +40,12 @@ def watched_step(log: Log, hear: Hear, planned: PlannedStep) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        hear(StepEnded(planned.name, _first_line(error)))
-        what = f"step {planned.name} failed: {_first_line(error)}"
+        hear(StepEnded(planned.name, first_line(error)))
+        what = f"step {planned.name} failed: {first_line(error)}"
         log.detail(what, event="step_ended", level="error", step=planned.name, seconds=_since(begun))
         raise
     hear(StepEnded(planned.name))
     log.detail(f"step {planned.name} is done", event="step_ended", step=planned.name, seconds=_since(begun))
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _since(begun: float) -> float:

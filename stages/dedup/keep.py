@@ -17,6 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from schemas import columns as c
+from schemas.tables import is_text
 
 DESCENDING = {"highest": True, "newest": True, "lowest": False, "oldest": False}
 PREFER = "prefer"
@@ -73,7 +74,7 @@ def faults(keep: str, schema: pa.Schema) -> list[str]:
         type_ = schema.field(criterion.column).type
         if pa.types.is_nested(type_) or pa.types.is_null(type_):
             found.append(f"keep orders rows by {criterion.column!r}, a {type_}; it takes numbers, dates and text")
-        elif criterion.values and not (_is_text(type_) or pa.types.is_integer(type_) or pa.types.is_boolean(type_)):
+        elif criterion.values and not (is_text(type_) or pa.types.is_integer(type_) or pa.types.is_boolean(type_)):
             found.append(f"keep prefers values of {criterion.column!r}, a {type_}; it takes text and whole numbers")
     return found
 
@@ -89,9 +90,3 @@ def ranked(rows: pl.DataFrame, keep: str) -> pl.DataFrame:
         descending=[*(criterion.descending for criterion in order), False, False, False],
         nulls_last=True,
     )
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    if pa.types.is_dictionary(type_):
-        return _is_text(type_.value_type)
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))

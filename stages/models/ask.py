@@ -1,13 +1,14 @@
 """Requests through the ledger to the engine, and the account of what was asked for each row."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import pyarrow as pa
 
 from schemas import columns as c
 from stages.models.engine import Answer, Engine, Failure, Keeping, Request
+from stages.models.flight import Flight, Results, Turn
 from stages.models.ledger import Forgetful, Ledger, Noting, key_of, pack, unpack
 from stages.models.spec import Spec, check_folder, open_engine
 from stages.stage import set_columns
@@ -21,31 +22,48 @@ class Asker:
     engine: Engine
     model: str
     ledger: Ledger = field(default_factory=Forgetful)
+    _flight: Flight = field(default_factory=Flight, init=False, repr=False, compare=False)
 
     def ask(self, requests: Sequence[Request]) -> list[Answer | Failure]:
         """The answer of each request, in their order. Equal requests are asked once; failures are not remembered.
 
-        `requests` may make what it holds when it is asked for it (`Made`): then a document that fans out to thousands
-        of prompts is never in memory so many times.
+        The first of them pays, the others have it from the ledger; so does who asks while another table of this worker
+        is asking the same. `requests` may make what it holds when it is asked for it (`Made`): then a document that
+        fans out to thousands of prompts is never in memory so many times.
         """
         keys = [key_of(self.model, request) for request in requests]
-        found = self.ledger.find(list(dict.fromkeys(keys)))
-        results: dict[bytes, Answer | Failure] = {key: unpack(value) for key, value in found.items()}
-        wanted: dict[bytes, int] = {}
+        first: dict[bytes, int] = {}
         for number, key in enumerate(keys):
-            if key not in results:
-                wanted.setdefault(key, number)
-        order = list(wanted)
-        places = list(wanted.values())
+            first.setdefault(key, number)
+        results: Results = {}
+        while left := [key for key in first if key not in results]:
+            turn = Turn()
+            others = self._flight.begin(turn, left)
+            mine = [key for key in left if key not in others]
+            try:
+                self._find_or_pay(turn, {key: first[key] for key in mine}, requests)
+            finally:
+                self._flight.end(turn, mine)
+            results |= turn.results
+            for key, other in others.items():
+                if (result := self._flight.wait(other, key)) is not None:
+                    results[key] = _paid(result)
+        return [results[key] if first[key] == n else _paid(results[key]) for n, key in enumerate(keys)]
+
+    def _find_or_pay(self, turn: Turn, wanted: dict[bytes, int], requests: Sequence[Request]) -> None:
+        """The ledger's answers, and the engine's of those that it has not; `wanted` has numbers of requests."""
+        known = {key: unpack(value) for key, value in self.ledger.find(list(wanted)).items()}
+        self._flight.land(turn, known)
+        order = [key for key in wanted if key not in known]
+        places = [wanted[key] for key in order]
         try:
             asked = Made(len(places), lambda i: requests[places[i]])
             for number, result in self._generate(asked, order) if places else ():
-                results[order[number]] = result
                 if isinstance(result, Answer):
                     self.ledger.add(order[number], pack(result))
+                self._flight.land(turn, {order[number]: result})
         finally:
             self.ledger.flush()
-        return [results[key] for key in keys]
 
     def _generate(self, asked: Sequence[Request], keys: list[bytes]) -> Iterator[tuple[int, Answer | Failure]]:
         """The engine's results. What is paid for is noted by who has read it: it may wait here until it is added."""
@@ -53,6 +71,11 @@ class Asker:
         if isinstance(engine, Keeping) and isinstance(ledger, Noting):
             return engine.generate_and_keep(asked, lambda number, answer: ledger.note(keys[number], pack(answer)))
         return engine.generate(asked)
+
+
+def _paid(result: Answer | Failure) -> Answer | Failure:
+    """The result for whom another row has paid."""
+    return replace(result, from_ledger=True) if isinstance(result, Answer) else result
 
 
 class Made(Sequence[Request]):

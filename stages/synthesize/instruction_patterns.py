@@ -1,29 +1,24 @@
 """The pattern lists of instruction_patterns.yaml, what they know of answers, and how they number (methods 6.4)."""
 
-import hashlib
 import string
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from stages.synthesize.wordings import load_wordings, wordings_hash
 
 PATTERNS = Path(__file__).with_name("instruction_patterns.yaml")
 ROMAN = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"))
 ROMAN_ONES = ("", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix")
 
 
-@lru_cache(maxsize=1)
 def load_patterns() -> dict[str, Any]:
     """The lists of the file."""
-    data: dict[str, Any] = yaml.safe_load(PATTERNS.read_text(encoding="utf-8"))
-    return data
+    return load_wordings(PATTERNS)
 
 
-@lru_cache(maxsize=1)
 def patterns_hash() -> str:
-    """16 hex digits of the file: what is drawn from is part of what a stage is."""
-    return hashlib.sha256(PATTERNS.read_bytes()).hexdigest()[:16]
+    return wordings_hash(PATTERNS)
 
 
 def nothing_fits(answer: str) -> bool:

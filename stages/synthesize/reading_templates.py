@@ -1,16 +1,14 @@
 """Exercises and the text they are about, written down by the templates of reading_templates.yaml (methods 12)."""
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stages.synthesize.lots import Lot
 from stages.synthesize.mining import Mined
 from stages.synthesize.word_to_text import Found
+from stages.synthesize.wordings import load_wordings, wordings_hash
 
 TEMPLATES = Path(__file__).with_name("reading_templates.yaml")
 # Exercises of one type stand together, as examples of one another.
@@ -36,17 +34,13 @@ WHOLE = {
 QUESTION_TO_ANSWER, BETWEEN = " ", "\n\n"
 
 
-@lru_cache(maxsize=1)
 def load_templates() -> dict[str, Any]:
     """The templates of the file, by kind."""
-    data: dict[str, Any] = yaml.safe_load(TEMPLATES.read_text(encoding="utf-8"))
-    return data
+    return load_wordings(TEMPLATES)
 
 
-@lru_cache(maxsize=1)
 def templates_hash() -> str:
-    """16 hex digits of the file: what is drawn from is part of what a stage is."""
-    return hashlib.sha256(TEMPLATES.read_bytes()).hexdigest()[:16]
+    return wordings_hash(TEMPLATES)
 
 
 def write_exercises(mined: Sequence[Mined], words: Sequence[Found], domain: str, lot: Lot) -> str:

@@ -12,8 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from cluster import storage
-
-BUCKET = "water"
+from tests.cluster.gcs_server import BUCKET, gcs  # noqa: F401 - a fixture
 
 
 @pytest.fixture(scope="session")

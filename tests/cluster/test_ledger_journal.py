@@ -1,5 +1,6 @@
 """The journal of a ledger: what a killed process had in hand is found by whoever opens the ledger next."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -281,6 +282,39 @@ def test_disk_that_is_full_ends_the_run(tmp_path: Path, place: Path, monkeypatch
     assert book._journal is not None
     book._journal.close()
     assert taken(url) == {key(1): answer(1), key(3): answer(3)}
+
+
+def test_answer_that_the_disk_did_not_take_is_not_held_for_kept(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    url = url_of(tmp_path / "ledger")
+    journal = Journal(url)
+    for number in (1, 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            with pytest.raises(RunError, match="No space left on device"):
+                journal.append(key(number), answer(number))
+        journal.append(key(number), answer(number))  # there is room again
+    journal.settle([key(2)])
+    journal.close()
+    assert taken(url) == {key(1): answer(1), key(2): answer(2)}  # of a file that is left, all are found
+    assert list(place.iterdir()) == []
+
+
+def test_file_whose_first_answer_was_not_taken_goes_with_the_next_one(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(url_of(tmp_path / "ledger"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, data: 0)
+        with pytest.raises(RunError, match="0 of "):
+            journal.append(key(1), answer(1))
+    journal.append(key(2), answer(2))
+    journal.settle([key(2)])
+    assert list(place.iterdir()) == []
 
 
 def test_child_that_was_forked_holds_no_lock_and_writes_nothing(tmp_path: Path, place: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cluster.exchange import spill
-from cluster.exchange.spill import cut, read_facts, read_partition, read_rows, runs, write_partitions
+from cluster.exchange.spill import read_facts, read_partition, read_rows, runs, write_partitions
 from cluster.shards import InputFile, Shard
 from cluster.storage import Folder
 from stages.stage import Piece
@@ -76,12 +76,6 @@ def test_a_row_group_is_read_in_tables_of_bounded_size(tmp_path: Path, monkeypat
     tables = list(read_rows(Shard("a", Piece(uri), InputFile(uri, 1, "")), ["text"]))
     assert max(table.nbytes for table in tables) < 30_000
     assert [row for table in tables for row in table["row"].to_pylist()] == list(range(2000))
-
-
-def test_a_table_is_cut_in_halves_down_to_single_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spill, "READ_BYTES", 50)
-    table = pa.table({"text": ["a" * 40, "b" * 500, "c", "d", "e"]})
-    assert [part["text"].to_pylist() for part in cut(table)] == [["a" * 40], ["b" * 500], ["c", "d", "e"]]
 
 
 def test_partitions_are_whole_over_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

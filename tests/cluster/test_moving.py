@@ -1,7 +1,8 @@
 """A global shuffle: every row once, in one order whatever shards it came in, and however often it was interrupted."""
 
+import contextlib
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.errors import ConfigError
+from cluster.errors import ConfigError, RunError
 from cluster.exchange.moving import range_of
 from cluster.local import LocalRunner
 from cluster.recipe import Recipe, Step
@@ -125,6 +126,55 @@ def test_an_interruption_anywhere_changes_nothing(tmp_path: Path, monkeypatch: p
         if after > 3 + 3 + 2 * len(list((out / "shuffle/data").glob("*.parquet"))):
             return
     raise AssertionError("the run never came through")
+
+
+@pytest.mark.parametrize("memory", [MEMORY, MEMORY - 60_000])
+def test_a_shard_whose_manifest_is_deleted_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: int
+) -> None:
+    """What is moved and arranged has gone by then; the ranges stay as they are, whatever memory there is now."""
+    monkeypatch.setattr("cluster.exchange.phases.AT_REST", MEMORY - 100_000)
+    expected = mixed(tmp_path, 3, memory=MEMORY)
+    shuffled = tmp_path / "out3/shuffle"
+    before = {file.name: file.read_bytes() for file in (shuffled / "data").glob("*.parquet")}
+    manifest = shuffled / "manifests/00002.json"
+    (shuffled / "data/00002.parquet").write_bytes(b"broken")
+    manifest.unlink()
+    for left in (1, 3, 10**6):  # the first two are killed: behind one move, and between the others and the shard
+        with contextlib.suppress(KeyboardInterrupt):
+            plan = plan_over(RECIPE, *sorted((tmp_path / "in3").iterdir()))
+            run(plan, str(tmp_path / "out3"), Interrupted(left), Options(quiet=True, memory=memory))
+        assert manifest.exists() == (left == 10**6)
+    assert {file.name: file.read_bytes() for file in (shuffled / "data").glob("*.parquet")} == before
+    assert [row["id"] for row in rows(shuffled / "data")] == [row["id"] for row in expected]
+    assert not list((shuffled / "shuffle").glob("*/*.parquet"))
+
+
+def test_rows_that_cannot_be_read_are_told_with_what_to_delete(tmp_path: Path) -> None:
+    """... and once that is deleted, a run makes them again: what was arranged, and what a step behind reads."""
+    last = Step("last", ReadParquet(), (), after="shuffle")
+    plan = plan_over(replace(RECIPE, steps=(*RECIPE.steps, last)), *write(tmp_path / "in", 2))
+    out = tmp_path / "out"
+
+    def go(left: int = 10**6) -> None:
+        run(plan, str(out), Interrupted(left), Options(quiet=True))
+
+    with pytest.raises(KeyboardInterrupt):
+        go(left=2 + 2 + 1)  # drawn, moved, arranged
+    (arranged,) = (out / "shuffle/shuffle/arranged").glob("*.parquet")
+    arranged.write_bytes(b"broken")
+    with pytest.raises(RunError, match=rf"step shuffle: .*{arranged}.*\n  this step wrote it: delete it, and a run"):
+        go()
+    arranged.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        go(left=2 + 1 + 1)  # moved once more, arranged; its shard
+    data, manifest = out / "shuffle/data/00000.parquet", out / "shuffle/manifests/00000.json"
+    data.write_bytes(b"broken")
+    with pytest.raises(RunError, match=rf"\n  step shuffle wrote it: delete .*{manifest}, and a run makes it again"):
+        go()
+    manifest.unlink()
+    go()
+    assert sorted(row["id"] for row in rows(out / "last/data")) == [f"r{i:04d}" for i in range(300)]
 
 
 def test_a_key_that_is_not_there_is_told(tmp_path: Path) -> None:

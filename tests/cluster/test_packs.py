@@ -7,6 +7,7 @@ import pytest
 
 from cluster.account import Account
 from cluster.commit import read_manifests
+from cluster.errors import AccountError
 from cluster.objects import packs
 from cluster.objects.packs import Packer, each_manifest, listed
 from cluster.shards import InputFile, Shard
@@ -17,11 +18,11 @@ from stages.stage import Piece
 from tests.cluster.conftest import BUCKET
 
 
-def manifest(shard: str, out: int = 3, dropped: int = 1, **source: Any) -> Manifest:
+def manifest(shard: str, out: int = 3, dropped: int = 1, made_as: str = "f", **source: Any) -> Manifest:
     counts = Counts(out + dropped, 0, out, {"Screen.short": dropped})
     files = (File(f"data/{shard}.parquet", out, 100 * out),)
     return Manifest(
-        "only", shard, "f", {"uri": f"s3://in/{shard}", **source}, files, counts, (), {"Screen": StageCost()}, 1.0, 2.0
+        "only", shard, made_as, {"uri": f"s3://in/{shard}", **source}, files, counts, (), {"Screen": StageCost()}, 1, 2
     )
 
 
@@ -129,6 +130,38 @@ def test_replay_is_told_from_its_shard(folder: Folder) -> None:
     account = Account(folder)
     account.refresh()
     assert {shard: done.replay for shard, done in account.shards.items()} == {"s0": False, "s0-replay-1": True}
+
+
+def test_pack_is_not_believed_where_listings_have_no_tags(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of hf:// for one: the tag of a manifest is empty there, and so is that of the copy in a pack."""
+    packer = Packer(folder)
+    for n in range(4):
+        packer.add(manifest(f"s{n}"))
+    put(folder, *(later := [manifest(f"s{n}", out=5) for n in range(4)]))
+    monkeypatch.setattr("cluster.account.listed", lambda _: dict.fromkeys(("s0", "s1", "s2", "s3"), ""))
+    account = Account(folder)
+    account.refresh(pack=True)
+    assert account.counts.out == sum(one.counts.out for one in later) == 20
+    assert len(folder.names("packs", ".parquet")) == 1  # and none is put that nobody would believe
+
+
+def test_manifest_of_other_settings_is_refused(folder: Folder) -> None:
+    """A run that has lost its lease may still have a put on its way."""
+    put(folder, manifest("s0"), manifest("s1"), manifest("s1-replay-1", out=0, replays="s1"))
+    account = Account(folder, "f")
+    account.refresh()
+    put(folder, manifest("s0", made_as="older"))
+    account.current = False
+    with pytest.raises(AccountError) as caught:
+        account.refresh()
+    assert str(caught.value).splitlines() == [
+        f"s3://{BUCKET}/out/only/manifests/s0.json: made with other settings than step only has now: fingerprint f "
+        "expected, older found",
+        "  another run has put it there; --redo only makes the step again",
+    ]
+    account = Account(folder)  # whoever does not know what a step should be
+    account.refresh()
+    assert account.counts.out == 6
 
 
 def test_disk_has_no_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,20 @@
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from cluster.errors import ConfigError, StoreError, is_transient
+from cluster import storage
+from cluster.errors import ConfigError, LeaseLostError, StoreError, is_transient
 from cluster.storage import Folder, address, locate, open_input
+from tests.cluster.conftest import BUCKET
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -141,6 +145,112 @@ def test_error_of_a_disk_behind_a_network_may_pass(tmp_path: Path, monkeypatch: 
         Folder(str(tmp_path)).put("a", b"x")
     assert is_transient(caught.value)
     assert os.listdir(tmp_path) == []
+
+
+def test_name_is_on_the_disk_before_the_next_file_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a power cut may leave a manifest, which is put last, without the data that it names."""
+    done: list[tuple[str, str]] = []
+    real_sync, real_replace = os.fsync, Path.replace
+
+    def sync(descriptor: int) -> None:
+        done.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink().name.partition(".writing")[0]))
+        real_sync(descriptor)
+
+    def replace(self: Path, target: Path) -> Path:
+        done.append(("name", Path(target).name))
+        return real_replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", replace)
+    folder = Folder(str(tmp_path / "out"))
+    folder.put("data/a", b"rows")
+    new = [("sync", tmp_path.name), ("sync", "out")]  # that `out` is in it, and that `data` is
+    assert done == [*new, ("sync", ".a"), ("name", "a"), ("sync", "data")]
+    done.clear()
+    folder.put("data/b", b"more")
+    assert done == [("sync", ".b"), ("name", "b"), ("sync", "data")]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
+def test_disk_that_knows_no_sync_of_folders_is_written_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Folder(str(tmp_path / "out")).put("a", b"x")
+    assert (tmp_path / "out/a").read_bytes() == b"x"
+
+
+def test_folder_whose_disk_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(StoreError, match=r"cannot write .*/a: No space left on device\n  make room"):
+        Folder(str(tmp_path)).put("a", b"x")
+
+
+def test_a_long_delete_asks_again_and_again_whether_the_folder_is_still_ours(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes it over meanwhile loses no more than a few files."""
+    monkeypatch.setattr(storage, "DELETED_AT_A_TIME", 3)
+    names = [f"m/deep/{n}" for n in range(10)]
+    asked = 0
+
+    def sure() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 2:
+            raise LeaseLostError("another run has it")
+
+    ours = Folder(folder.url, sure)
+    for take_away in (lambda: ours.delete(*names), lambda: ours.below("m").clear()):
+        for name in names:
+            folder.put(name, b"x")
+        asked = 0
+        with pytest.raises(LeaseLostError):
+            take_away()
+        assert len(folder.names("m/deep")) == 10 - 2 * 3
+    asked = -10
+    ours.below("m").clear()
+    assert not folder.exists("m")
+    assert asked == -10 + 2  # of the four files that were left
+
+
+def test_clearing_in_parts_does_not_follow_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "DELETED_AT_A_TIME", 1)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/kept").touch()
+    ours = Folder(str(tmp_path / "out"), lambda: None)
+    ours.put("m/a", b"x")
+    ours.put("m/z", b"x")
+    (tmp_path / "out/m/folder").symlink_to(tmp_path / "other")
+    (tmp_path / "out/m/file").symlink_to(tmp_path / "other/kept")
+    ours.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+    assert (tmp_path / "other/kept").exists()
+
+
+def test_objects_are_cleared_in_parts(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "DELETED_AT_A_TIME", 2)
+    asked: list[int] = []
+    ours = Folder(f"s3://{BUCKET}/out", lambda: asked.append(len(Folder(f"s3://{BUCKET}/out").names("m"))))
+    for n in range(5):
+        Folder(f"s3://{BUCKET}/out").put(f"m/{n}", b"x")
+    ours.clear()
+    assert asked == [5, 3, 1]
+    assert not ours.exists()
 
 
 def test_one_place_has_one_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 import pipelines.cli
+from cluster.errors import StoreError
+from cluster.lease import NAME
 from cluster.run import Options
+from cluster.storage import Folder
+from pipelines.asked import with_models
 from pipelines.cli import main
 from pipelines.recipes import RECIPES
 from tests.runs import ONE_STEP, TWO_STEPS, dataset, texts, write
@@ -274,8 +278,8 @@ def test_options_of_the_line_reach_the_run(cli: Cli, monkeypatch: pytest.MonkeyP
     cli("run", "lines.yaml", "--input", "in", "--output", "out", *words)
     cli("run", "lines.yaml", "--input", "in", "--output", "out", "--json")
     assert seen == [
-        Options(fresh=True, max_dead=0.001, removed_text=False, quiet=True),
-        Options(fresh=False, max_dead=0.001, removed_text=True, quiet=True),
+        Options(fresh=True, max_dead=0.001, removed_text=False, quiet=True, complete=with_models),
+        Options(fresh=False, max_dead=0.001, removed_text=True, quiet=True, complete=with_models),
     ]
 
 
@@ -343,3 +347,53 @@ def test_failed_run_prints_run_json_too(cli: Cli) -> None:
     assert status == 1
     assert json.loads(out.splitlines()[-1])["status"] == "failed"
     assert any("1 of 5 rows died" in line for line in err)
+
+
+OVERTAKEN = """
+name: overtaken
+steps:
+  - name: only
+    source: tests.fakes.ReadLines
+    stages: [{stage: tests.cluster.test_lease.Robbed, output: OUT}]
+"""
+
+
+def test_run_that_lost_its_output_prints_its_own_totals_and_why(cli: Cli) -> None:
+    """run.json is not there, or is of the run that has the output now."""
+    write(cli.folder, {"overtaken.yaml": OVERTAKEN.replace("OUT", str(cli.folder / "out"))})
+    write(cli.folder / "in", {"a.txt": "one\n", "b.txt": "two\n"})
+    status, out, err = cli.run("--json", recipe="overtaken.yaml")
+    assert status == 1
+    why = "this run has lost its lease on it, process 9 on den, since noon has it; it stops, nothing is lost"
+    assert err[-1] == f"headrace: output file://{cli.folder}/out: {why}"
+    told = json.loads(out.splitlines()[-1])
+    assert (told["recipe"], told["status"], told["steps"][0]["rows_in"]) == ("overtaken", "failed", 1)
+    assert not (cli.folder / "out/run.json").exists()
+
+
+def test_totals_that_cannot_be_written_are_printed_with_why(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def put(folder: Folder, name: str, data: bytes) -> None:
+        if name == "run.json":
+            raise StoreError("cannot write run.json: No space left on device")
+        real(folder, name, data)
+
+    real = Folder.put
+    monkeypatch.setattr(Folder, "put", put)
+    status, out, err = cli.run("--json")
+    assert (status, json.loads(out.splitlines()[-1])["status"]) == (1, "failed")
+    assert err[-1] == "headrace: cannot write run.json: No space left on device"
+    status, out, err = cli.run("--json", "--max-dead", "0.1", "--fresh", recipe="twice.yaml")
+    assert (status, json.loads(out.splitlines()[-1])["recipe"]) == (1, "twice")
+    assert any("1 of 5 rows died" in line for line in err)  # the first error is the one to tell
+    assert not any("No space" in line for line in err)
+
+
+def test_run_json_is_complete_before_the_lease_is_let_go(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def looks(folder: Folder, result: dict[str, Any]) -> dict[str, Any]:
+        held.append((folder.exists("run.json"), json.loads(folder.get(NAME))["pid"]))
+        return result
+
+    held: list[tuple[bool, int]] = []
+    monkeypatch.setattr(pipelines.cli, "with_models", looks)
+    assert cli.run()[0] == 0
+    assert held == [(True, os.getpid())]

@@ -2,17 +2,25 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from cluster.errors import ConfigError
+from cluster.lease import NAME
+from cluster.objects.conditional import slot
 from cluster.plan import Plan
+from cluster.storage import Folder
+from pipelines.cli import main
 from pipelines.explain import explain
 from pipelines.replay import _next_name, as_text, replay
 from pipelines.status import status
+from schemas import columns as c
+from stages.stage import Resources, Rows, Transform
 from tests.fakes import CrashOn, DropWith, Twice, Upper
 from tests.runs import DieUntil, account, one_step, plan_over, rows, run_local, texts, two_steps, write
 
@@ -195,6 +203,54 @@ def test_replay_without_dead_rows_does_nothing(tmp_path: Path, monkeypatch: pyte
     assert [s["dead_before"] for s in found["steps"]] == [0, 0]
     assert (tmp_path / "out/run.json").read_bytes() == totals
     assert {str(f): f.read_bytes() for f in (tmp_path / "out").rglob("*.parquet")} == before
+
+
+@dataclass(frozen=True)
+class Overtaken:
+    """Raises until the file `fixed` is there; then another run takes the output over while a row is on its way."""
+
+    fixed: str
+    output: str
+    reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
+    adds: ClassVar[pa.Schema] = pa.schema([])
+    rows: ClassVar[Rows] = "same"
+    resources: ClassVar[Resources] = Resources(memory_gb=0.5)
+
+    def open(self) -> Transform:
+        def apply(table: pa.Table) -> pa.Table:
+            if "bad" in table.column("text").to_pylist():
+                if not Path(self.fixed).exists():
+                    raise ValueError("bad")
+                place = slot(Folder(self.output), NAME)
+                assert place.swap(place.read(), b'{"holder": "thief", "host": "den", "pid": 9, "since": "noon"}')
+            return table
+
+        return apply
+
+
+class Closed:
+    """A ledger that nobody asks: how often it was closed."""
+
+    times = 0
+
+    def close(self) -> None:
+        self.times += 1
+
+
+def test_replay_that_was_taken_for_dead_changes_nothing_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed, out = tmp_path / "fixed", tmp_path / "out"
+    plan = plan_over(two_steps(Overtaken(str(fixed), str(out))), write(tmp_path / "in", {"a.txt": "a\nbad\nb\n"}))
+    run_local(plan, out, max_dead=1.0)
+    fixed.touch()
+    before = {str(f): f.read_bytes() for f in out.rglob("[!.]*.*") if f.name != "run.json"}
+    ledger = Closed()
+    monkeypatch.setattr("pipelines.replay.open_ledger", lambda *_: ledger)
+    assert main(["replay", str(out)]) == 1
+    assert "this run has lost its lease on it, process 9 on den, since noon has it" in capsys.readouterr().err
+    assert {str(f): f.read_bytes() for f in out.rglob("[!.]*.*")} == before
+    assert ledger.times == 1
 
 
 def test_output_without_a_run_is_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,10 +66,18 @@ def test_what_is_no_key_is_let_pass(text: str) -> None:
     assert redacted(text) == text
 
 
-def test_long_texts_are_looked_at_once() -> None:
-    for text in ("x" * 300_000, "a::" * 100_000, "sk-" * 100_000, "?token=" * 40_000, "https://a" * 30_000):
+@pytest.mark.parametrize("part", ["x" * 30, "a::" * 10, "sk-" * 10, "?token=" * 4, "https://a" * 3])
+def test_long_texts_are_looked_at_once(part: str) -> None:
+    """Eight times as long a text takes eight times as long; were it gone through once a character, sixty-four times."""
+
+    def cpu_seconds(text: str) -> float:
+        begun = time.process_time()
         fault(text)
-        redacted(text)  # each of them in a fraction of a second: none is gone through once for every character
+        redacted(text)
+        return time.process_time() - begun
+
+    short, long = (min(cpu_seconds(part * n) for _ in range(3)) for n in (1_250, 10_000))
+    assert long < 24 * max(short, 0.001)
 
 
 @pytest.mark.parametrize("option", ["--input", "--output", "--ledger", "--address", "--set", "--config"])
