@@ -67,6 +67,7 @@ _WWW = re.compile(r"(?s)\A(?:www\.)+(?=.*\.)")
 _AMP = re.compile("(?:amp;)+")
 _PATH_SESSION = re.compile(r"(?i);(?:jsessionid|phpsessid|sessionid|sid)=[^/;]*")
 _SESSION_VALUE = re.compile("(?i)(?:sid|s)=[0-9a-f]{32}")  # bulletin boards
+_DOTS = ".\u3002\uff0e\uff61"  # UTS 46 takes all of these for a dot
 _DELIMITERS = frozenset(" /?#@:[]%\\")
 _NAME = itemgetter(0)
 _EXACT = frozenset(name for name in TRACKING if not name.endswith("*"))
@@ -108,10 +109,11 @@ def _host(host: str) -> str:
     if "%" in host:
         decoded = unquote(host)
         host = host if _DELIMITERS.intersection(decoded) else decoded.lower()
+    host = host.rstrip(_DOTS)
     if not host.isascii() and len(host) <= MAX_HOST:
         with suppress(UnicodeError):  # idna's own errors are of this kind
             host = idna.encode(host, uts46=True).decode()
-    host = _quoted(host).rstrip(".")
+    host = _quoted(host)
     return _WWW.sub("", host, count=1) if host.startswith("www.") else host
 
 

@@ -1,7 +1,7 @@
 """One spelling for all addresses of a page, rule by rule: literal in, literal out."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stages.dedup.sites import host_in, site_of
@@ -157,6 +157,7 @@ def test_time_is_linear_in_length(part: str) -> None:
     assert canonical(form) == form
 
 
+@example("http://0\u3002.")
 @given(st.text(alphabet="htps:/\\?#@[]%.;&=+ wW2eEaA0\u00fc\u3002\n-_1_", max_size=40).map(lambda t: "http://" + t))
 @settings(max_examples=400, deadline=None)
 def test_form_of_a_form_is_itself(url: str) -> None:
