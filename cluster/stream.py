@@ -94,9 +94,7 @@ class RayRunner:
 
     def __exit__(self, *exc: object) -> None:
         begun = time.perf_counter()
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        self._close_pool()
         answers = alive.answers()
         alive.end()
         if self._owns and answers:
@@ -146,6 +144,7 @@ class RayRunner:
         if len(planned.groups) > 1:
             from cluster.driver.pipeline import run_pipeline  # noqa: PLC0415 - only steps with several kinds of workers
 
+            self._close_pool()  # its pools count on the whole cluster, and would wait for what a barrier's workers hold
             return run_pipeline(planned, target, shards, progress, self._wanted)
         pool = self._workers(planned.groups[0].resources, len(shards), planned)
         progress.watch(lambda: (pool.seen("0", planned.groups[0].resources.gpus),))
@@ -168,6 +167,11 @@ class RayRunner:
                     todo.appendleft(again)
             progress.beat()
         return None
+
+    def _close_pool(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
     def _mind(self, pool: Pool, work: int) -> None:
         """As many workers as `work` takes, none of them where nodes are about to go."""
@@ -216,8 +220,7 @@ class RayRunner:
         self._opening = planned
         if self._pool is None or self._resources != resources:
             begun = time.perf_counter()
-            if self._pool is not None:
-                self._pool.close()
+            self._close_pool()
             self.workers = self._wanted or room_for(resources)
             self._pool = Pool(
                 lambda: spawn(Worker, resources, int(resources.cpus)),

@@ -9,6 +9,7 @@ import pytest
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from cluster.commit import Target
 from cluster.driver import pipeline
 from cluster.driver.pipeline import STREAM, Pipeline, is_death, next_pair
 from cluster.driver.sizes import pool_sizes
@@ -16,6 +17,9 @@ from cluster.errors import ConfigError
 from cluster.plan import PlannedStep, make_plan
 from cluster.recipe import Recipe, Step
 from cluster.shards import list_inputs
+from cluster.signals.progress import Progress
+from cluster.storage import Folder
+from cluster.stream import RayRunner
 from cluster.worker import in_pairs
 from tests.cluster.test_conformance import go, texts
 from tests.fakes import OnGpu, ReadLines, Upper
@@ -60,6 +64,21 @@ def test_too_few_cpus_for_one_worker_of_each_kind_is_refused(tmp_path: Path, mon
         ConfigError, match=r"needs one worker of each of its 3 kinds at once, 3 CPUs; the cluster has 2"
     ):
         pool_sizes(step, workers=None)
+
+
+def test_workers_of_a_barrier_hold_no_room_that_the_pools_count_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EntiGraph's budget is dealt out by a worker; with its CPU taken, the readers behind it never started."""
+    step = planned(tmp_path, Upper(), OnGpu("a"), Upper())
+    with RayRunner() as runner:
+        pool = runner._workers(step.groups[0].resources, 3)  # as `run_tasks` has them
+        assert len(pool) == 3
+        seen: list[int] = []
+        monkeypatch.setattr(pipeline, "run_pipeline", lambda *_: seen.append(len(pool)))
+        told = Progress("only", Folder("memory://room"), total=0, done={}, total_bytes=1, max_dead=1.0, quiet=True)
+        runner.run_shards(step, Target("memory://room"), [], told)
+    assert seen == [0]
 
 
 class Speaker:
