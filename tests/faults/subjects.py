@@ -146,7 +146,7 @@ class Refine:
         return None
 
     def command(self, output: Path, runner: str) -> list[str]:
-        engine = "transformers:headrace-refiner" + ("?gpus=0.5&memory_gb=1" if runner == "ray" else "")
+        engine = "transformers:headrace-refiner" + ("?gpus=0.5&device=cpu&memory_gb=1" if runner == "ray" else "")
         return [
             "run", "refine", "--input", str(self._input), "--output", str(output), *_runner(runner),
             "--set=ProxDocument.engine=null", f"--set=ProxChunks.engine={engine}",
