@@ -15,6 +15,7 @@ from cluster.errors import ConfigError
 from cluster.storage import address, locate, open_input
 from stages.stage import Piece, Source
 
+RUN = 8  # files that one thread sees to before it is given more: one at a time costs more than looking at most
 OPEN_AT_ONCE = 16  # files whose index is read at the same time while shards are planned
 
 
@@ -102,8 +103,11 @@ def make_shards(source: Source, files: tuple[InputFile, ...]) -> tuple[Shard, ..
             lazy.close()
         return [Shard(shard_name(piece), piece, file, (i, len(pieces))) for i, piece in enumerate(pieces)]
 
+    runs = [files[i : i + RUN] for i in range(0, len(files), RUN)]
     with ThreadPoolExecutor(OPEN_AT_ONCE) as threads:
-        made = tuple(shard for shards in threads.map(split, files) for shard in shards)
+        made = tuple(
+            shard for shards in threads.map(lambda run: [*map(split, run)], runs) for s in shards for shard in s
+        )
     by_name: dict[str, Shard] = {}
     for shard in made:
         other = by_name.setdefault(shard.name, shard)

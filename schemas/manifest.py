@@ -98,19 +98,21 @@ class Manifest:
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=1)
 
 
+NAMES = frozenset(field.name for field in dataclasses.fields(Manifest))
+
+
 def from_json(text: str | bytes, where: str) -> Manifest:
     """Read a manifest; raise `ManifestError` that names `where` and every fault."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{where}: not JSON: {error}") from error
-    names = {f.name for f in dataclasses.fields(Manifest)}
     faults = [] if isinstance(data, dict) else ["not an object"]
     if not faults:
         if data.get("version") != VERSION:
             faults.append(f"version {data.get('version')!r}, expected {VERSION}")
-        faults += [f"field {name!r} is missing" for name in sorted(names - data.keys())]
-        faults += [f"unknown field {name!r}" for name in sorted(data.keys() - names)]
+        faults += [f"field {name!r} is missing" for name in sorted(NAMES - data.keys())]
+        faults += [f"unknown field {name!r}" for name in sorted(data.keys() - NAMES)]
     if faults:
         raise ManifestError(f"{where}: " + "; ".join(faults))
     try:
@@ -125,7 +127,7 @@ def from_json(text: str | bytes, where: str) -> Manifest:
         )
     except (TypeError, ValueError, AttributeError, LookupError) as error:
         raise ManifestError(f"{where}: {error}") from error
-    if faults := [*_out_of_place(manifest), *_no_counts(manifest)]:
+    if faults := [*_out_of_place(manifest), *([] if _counts_well(manifest) else _no_counts(manifest))]:
         raise ManifestError(f"{where}: " + "; ".join(faults))
     if manifest.counts.missing:
         raise ManifestError(f"{where}: {manifest.counts.missing} rows went in and came out nowhere")
@@ -145,6 +147,21 @@ def _out_of_place(manifest: Manifest) -> Iterator[str]:
         yield f"source {source!r} is not an object"
     elif "replays" in source and not (isinstance(source["replays"], str) and SHARD.fullmatch(source["replays"])):
         yield f"source.replays {source['replays']!r} is no name of a shard"
+
+
+def _counts_well(manifest: Manifest) -> bool:
+    """Whether `_no_counts` would find nothing, at a tenth of its time: a run may begin with 90,000."""
+    counts, dropped = vars(manifest.counts), manifest.counts.dropped
+    if type(dropped) is not dict:
+        return False
+    whole = [n for name, n in counts.items() if name != "dropped"]
+    whole += dropped.values()
+    times = [manifest.seconds, manifest.cpu_seconds]
+    for file in manifest.files:
+        whole += (file.rows, file.bytes)
+    for cost in manifest.stages.values():
+        times += vars(cost).values()
+    return {*map(type, whole)} == {int} and {*map(type, times)} <= {int, float}
 
 
 def _no_counts(manifest: Manifest) -> Iterator[str]:
