@@ -1,6 +1,6 @@
 """The refiner that headrace brings: what it is, and what it does on text that no training saw.
 
-Bounds are a little under what `benchmarks/refiner.py` measured (benchmarks/results/refiner.json).
+Bounds are a little under what `benchmarks/refiner.py` measured.
 """
 
 import json
@@ -24,7 +24,7 @@ from stages.refine.labels import Document, draws_the_line, is_held_back, labelle
 from stages.refine.profile import read_profile
 from tests.sample_pages import texts
 
-UNSEEN, PEOPLE_MARGIN = 0.8, 0.02
+UNSEEN, PEOPLE_MARGIN = 0.93, 0.02
 DOCUMENTS = 20  # of 44, for time's sake; benchmarks/refiner.py has all
 BUNDLED = parse("transformers:headrace-refiner", "test").folder
 
@@ -47,7 +47,10 @@ def test_it_is_small_and_says_where_it_comes_from(bundled: tuple[Any, Any]) -> N
     assert sum(p.numel() for p in bundled[0].parameters()) < 1_000_000
     assert sum(path.stat().st_size for path in BUNDLED.iterdir()) < 2_500_000
     training = json.loads((BUNDLED / folder.TRAINING).read_text())
-    assert training["cpu_seconds"] + training["start"]["cpu_seconds"] < 70 * 60  # two runs, on a busy machine
+    seconds, run = 0.0, training
+    while run is not None:
+        seconds, run = seconds + run["cpu_seconds"], run.get("start")
+    assert seconds < 3 * 3600  # on a busy machine
     assert {"data_sha256", "settings", "sources", "split", "held_back"} <= set(training)
     assert any("CC BY-SA 4.0" in licence for source in training["sources"] for licence in source["licences"])
     profile = read_profile(BUNDLED)
