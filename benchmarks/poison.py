@@ -37,6 +37,7 @@ from stages.read_parquet import ReadParquet
 from stages.stage import Resources, Rows, Transform
 
 SHARDS = 50
+COMMON = ("the", "be", "to", "of", "and", "that", "have", "with")
 POISON = "the row that takes its worker with it"
 
 
@@ -60,13 +61,19 @@ class Segfault:
 
 
 def documents(folder: Path, n: int, poison: int | None) -> Path:
-    """`n` documents of about 200 words; the one of number `poison` is the row."""
+    """`n` documents of 15 sentences, which no filter drops; the one of number `poison` is the row."""
     dice = random.Random(0)
-    words = ["".join(dice.choices("abcdefghijklmnop", k=dice.randint(2, 9))) for _ in range(3000)]
+    words = ["".join(dice.choices("abcdefghijklmnop", k=dice.randint(3, 9))) for _ in range(3000)]
+
+    def sentence() -> str:
+        said = [*dice.choices(words, k=10), *dice.sample(COMMON, 3)]
+        dice.shuffle(said)
+        return " ".join(said).capitalize() + "."
+
     folder.mkdir()
     for shard in range(SHARDS):
         numbers = range(shard, n, SHARDS)
-        texts = [" ".join(dice.choices(words, k=200)) + "." for _ in numbers]
+        texts = ["\n".join(sentence() for _ in range(15)) for _ in numbers]
         if poison in numbers:
             texts[numbers.index(poison)] += POISON
         table = {"id": [f"{number:08d}" for number in numbers], "text": pa.array(texts, pa.large_string())}
@@ -100,6 +107,7 @@ def main() -> int:
             dead = [row for f in (found[name]["out"] / "only/dead").glob("*") for row in pq.read_table(f).to_pylist()]
     clean, poisoned = found["clean"], found["poisoned"]
     assert clean["step"]["dead"] == 0
+    assert clean["step"]["out"] > 0.9 * n
     assert poisoned["step"]["dead"] == len(dead) == 1
     assert dead[0]["id"] == f"{n // 2 + 7:08d}"
     assert re.match("worker died", dead[0]["error"])
