@@ -136,7 +136,7 @@ def test_documents_are_drawn_from_the_input(tmp_path: Path) -> None:
         (["web"], "headrace: no audit of 'web'; there is dedup"),
         (["dedup", "--seed", "-1"], "headrace: --seed should be at least 0, got -1"),
         (["dedup", "--documents", "20"], "headrace: an audit needs 28 documents of 50 words or more"),
-        (["dedup", "--set", "NearDuplicates.verify=2"], "headrace: NearDuplicates: NearDuplicates.verify should be"),
+        (["dedup", "--set", "NearDuplicates.verify=2"], "headrace: NearDuplicates.verify should be above 0"),
         (["dedup", "--set", "NearDuplicates.index=x"], "headrace: an audit takes no NearDuplicates.index, got 'x'"),
         (["dedup", "--input", "nowhere"], "headrace: input nowhere: not there"),
     ],

@@ -142,7 +142,7 @@ def test_pages_that_nobody_has_read_are_labelled_by_what_two_extractors_agree_on
         ([], [], None, "nothing to learn from"),
         ([], ["x.warc"], None, "--pages and --truth go together"),
         (["few"], [], None, "3 labelled documents are too few"),
-        (["wrong"], [], None, r"no column 'keep'; did you mean 'kept'\? \(there: lines, kept\); --input"),
+        (["wrong"], [], None, r"no column 'keep'; did you mean 'kept'\? \(there: lines, kept\), given by --input"),
     ],
 )
 def test_what_is_wrong_is_said(
