@@ -4,8 +4,8 @@
     with cluster.installed():
         RayRunner(workers).run_shards(planned, target, shards, progress)
 
-The drivers call `remote`, `wait`, `get`, `kill`, `cluster_resources` and, of its state, `get_draining_nodes`, and
-nothing else of Ray; here these are answered at once, and `now` moves on to the next event whenever a driver waits.
+The drivers call `remote`, `wait`, `get`, `kill`, `cluster_resources`, `nodes` and, of its state, `get_draining_nodes`,
+and nothing else of Ray; here these are answered at once, and `now` moves on to the next event whenever a driver waits.
 Nothing is carried out: `work` says how long each call of an actor takes and what it reports. Objects are never lost,
 calls take no time to arrive.
 """
@@ -25,8 +25,8 @@ from ray.exceptions import ActorDiedError
 
 Reports = Iterator[tuple[float, tuple[Any, ...]]]  # seconds of work, and the objects that are there then
 Work = Callable[["Actor", str, tuple[Any, ...]], Reports]
-CLOCKS = ("cluster.driver.pool.time", "cluster.driver.balance.time")
-DRIVERS = ("cluster.driver.pool.ray", "cluster.stream.ray", "cluster.driver.pipeline.ray", "cluster.driver.sizes.ray")
+CLOCKS = tuple(f"cluster.driver.{name}.time" for name in ("pool", "nodes", "balance"))
+DRIVERS = ("cluster.stream.ray", *(f"cluster.driver.{name}.ray" for name in ("pool", "nodes", "sizes", "pipeline")))
 
 
 @dataclass(eq=False)
@@ -158,6 +158,9 @@ class VirtualCluster:
             for name, amount in node.room.items() if node.alive else ():
                 total[name] = total.get(name, 0.0) + amount
         return total
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"NodeID": n.name, "Alive": n.alive, "Resources": n.room} for n in self.machines.values()]
 
     @property
     def _private(self) -> Any:

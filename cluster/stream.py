@@ -7,6 +7,7 @@ workers of several kinds, GPU stages behind CPU stages, tables flow between pool
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -15,9 +16,10 @@ from ray.exceptions import RayError
 
 from cluster.commit import Target
 from cluster.driver import alive
-from cluster.driver.pool import Draining, Pool, ready_of, room_for, spawn, start_ray
+from cluster.driver.nodes import Nodes
+from cluster.driver.pool import Pool, ready_of, room_for, spawn, start_ray
 from cluster.driver.sizes import fitting
-from cluster.errors import RunError, ShardError, first_line
+from cluster.errors import ConfigError, RunError, ShardError, first_line
 from cluster.exchange.shuffle import Task
 from cluster.limits import STUCK_AFTER_S
 from cluster.plan import PlannedStep
@@ -78,7 +80,7 @@ class RayRunner:
         self._wanted, self._address, self._stuck_after = workers, address, stuck_after
         self._pool: Pool | None = None
         self._resources: Resources | None = None
-        self._draining = Draining()
+        self._nodes = Nodes()
         self._opening: PlannedStep | None = None  # what new workers open
         self._owns = False
         self.workers = 0
@@ -174,8 +176,10 @@ class RayRunner:
             self._pool = None
 
     def _mind(self, pool: Pool, work: int) -> None:
-        """As many workers as `work` takes, none of them where nodes are about to go."""
-        self._draining.tell(pool)
+        """As many workers as `work` takes and the cluster holds, none of them where nodes are about to go."""
+        if self._nodes.look(pool) and self._wanted is None and self._resources is not None:
+            with suppress(ConfigError):  # no room for one at present: the autoscaler may bring a node
+                pool.maximum = room_for(self._resources, self._nodes.room)
         pool.resize(work)
 
     def _hear_start(self, pool: Pool, planned: PlannedStep, ref: Any) -> None:
@@ -221,7 +225,7 @@ class RayRunner:
         if self._pool is None or self._resources != resources:
             begun = time.perf_counter()
             self._close_pool()
-            self.workers = self._wanted or room_for(resources)
+            self.workers = self._wanted or room_for(resources, ray.cluster_resources())
             self._pool = Pool(
                 lambda: spawn(Worker, resources, int(resources.cpus)),
                 self.workers,

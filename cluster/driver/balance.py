@@ -42,9 +42,15 @@ class Balance:
                 together = resources.tables if g else 1
                 self._groups[g] = Group(pool, resources.cpus, resources.memory_gb, together)
         self._most = workers or 1 << 30
-        self._room = self._taken({g: group.pool.maximum for g, group in self._groups.items()})
         self._looked = time.monotonic()
         self.moves = 0
+        self.resized()
+
+    def resized(self) -> None:
+        """The pools have other sizes, since the cluster has: they share that as they have shared what it had."""
+        self._room = self._taken(self._sizes())
+        if all(group.seconds for group in self._groups.values()):
+            self._set(self._best())
 
     def through(self, g: int, seconds: float) -> None:
         """A table is through group `g`, and took its worker so long."""
@@ -65,10 +71,16 @@ class Balance:
             group.seconds = NEWEST * seconds + (1 - NEWEST) * (group.seconds or seconds)
             group.tables, group.worked = 0, 0.0
         best = self._best()
-        if self._rate(best) >= GAIN * self._rate({g: group.pool.maximum for g, group in self._groups.items()}):
+        if self._rate(best) >= GAIN * self._rate(self._sizes()):
             self.moves += 1
-            for g, group in self._groups.items():
-                group.pool.maximum = best[g]
+            self._set(best)
+
+    def _sizes(self) -> dict[int, int]:
+        return {g: group.pool.maximum for g, group in self._groups.items()}
+
+    def _set(self, sizes: dict[int, int]) -> None:
+        for g, group in self._groups.items():
+            group.pool.maximum = sizes[g]
 
     def _best(self) -> dict[int, int]:
         """The slowest group gets the next worker, as long as there is room for one."""

@@ -18,10 +18,11 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskErr
 
 from cluster.commit import Target
 from cluster.driver.balance import Balance
-from cluster.driver.pool import Draining, Pool, ready_of, spawn
+from cluster.driver.nodes import Nodes
+from cluster.driver.pool import Pool, ready_of, spawn
 from cluster.driver.sizes import pool_sizes
 from cluster.driver.stations import QUEUE_BYTES, Item, OpenShard, Station
-from cluster.errors import RunError, ShardError, first_line
+from cluster.errors import ConfigError, RunError, ShardError, first_line
 from cluster.ledger import asks
 from cluster.plan import PlannedStep
 from cluster.shards import Shard
@@ -54,17 +55,17 @@ class Pipeline:
 
     def __init__(self, planned: PlannedStep, target: Target, progress: Progress, workers: int | None) -> None:
         self.planned, self.target, self.progress = planned, target, progress
-        sizes = pool_sizes(planned, workers)
+        self._workers = workers
+        sizes = pool_sizes(planned, workers, ray.cluster_resources())
         self.readers = Pool(lambda: self._spawn(0), sizes[0], ready=lambda worker: worker.ready.remote(planned))
         self.stations = [self._station(g, size) for g, size in enumerate(sizes) if g > 0]
         sinks = max(1, sizes[0] // 4)
         self.sinks = Pool(
             ray.remote(Sink).options(num_cpus=0).remote, sinks, sinks, SHARDS, lambda sink: sink.ready.remote()
         )
-        self._draining = Draining()
-        self.balance = Balance(
-            planned, {0: self.readers, **{station.group: station.pool for station in self.stations}}, workers
-        )
+        self._pools = {0: self.readers, **{station.group: station.pool for station in self.stations}}
+        self._nodes = Nodes()
+        self.balance = Balance(planned, self._pools, workers)
         self.todo: deque[Assignment] = deque()
         self.reading: dict[Any, tuple[Busy, int]] = {}  # reports -> (reader, epoch of its shard)
         self.shards: dict[str, OpenShard] = {}
@@ -79,7 +80,8 @@ class Pipeline:
         for station in sorted(self.stations, key=lambda s: -self.planned.groups[s.group].resources.gpus):
             station.pool.resize(min(len(shards), station.pool.maximum) * station.pool.in_flight if station.keep else 1)
         while self.todo or self.shards:
-            self._draining.tell(self.readers, self.sinks, *(station.pool for station in self.stations))
+            if self._nodes.look(self.sinks, *self._pools.values()):
+                self._fit()
             self.sinks.resize(0)
             self.balance.look()
             self._start_readers()
@@ -89,10 +91,19 @@ class Pipeline:
             self.progress.beat()
 
     def close(self) -> None:
-        self.readers.close()
-        for station in self.stations:
-            station.pool.close()
-        self.sinks.close()
+        for pool in (*self._pools.values(), self.sinks):
+            pool.close()
+
+    def _fit(self) -> None:
+        """Nodes have gone or come: the pools share what there is now."""
+        try:
+            sizes = pool_sizes(self.planned, self._workers, self._nodes.room)
+        except ConfigError as error:  # one of each kind is asked for: the autoscaler may bring a node for it
+            self.progress.note(f"{error}; it waits until there is room", event="waits_for_room", level="warning")
+            sizes = [1] * len(self._pools)
+        for group, pool in self._pools.items():
+            pool.maximum = sizes[group]
+        self.balance.resized()
 
     def _seen(self) -> tuple[PoolSeen, ...]:
         gpus = [group.resources.gpus for group in self.planned.groups]
@@ -152,7 +163,7 @@ class Pipeline:
         waiting = [] if full(self.stations[0]) else list(self.reading)
         for station in self.stations:
             waiting += station.busy
-        pools = {0: self.readers, -1: self.sinks, **{station.group: station.pool for station in self.stations}}
+        pools = {-1: self.sinks, **self._pools}
         waiting += self.writing
         for pool in pools.values():
             waiting += pool.starting

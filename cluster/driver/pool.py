@@ -14,8 +14,8 @@ from cluster.errors import ConfigError, RunError, first_line
 from cluster.signals.events import PoolSeen
 from stages.stage import Resources
 
+SHARED = ("CPU", "GPU", "memory")  # what workers take of a cluster, by Ray's names
 WAIT_S = 1.0  # how long a driver sleeps when nothing happens
-DRAINING_EVERY_S = 5.0  # a look takes 2.6 ms; a node that drains has 12 s on GKE, 110 s on EKS
 MANY = 100  # calls at a time from which a driver does not look at each whenever one of them tells something
 LOOK_S, LONGEST_LOOK_S = 100e-6, 0.25  # between two looks, for each call: a look takes Ray 5 us for each
 
@@ -41,9 +41,8 @@ def start_ray(address: str | None) -> None:
             ) from error
 
 
-def room_for(resources: Resources) -> int:
-    """How many workers of this kind the cluster as it is could hold, were it empty. At least 1 may be asked for."""
-    have = ray.cluster_resources()
+def room_for(resources: Resources, have: dict[str, float]) -> int:
+    """How many workers of this kind a cluster that has this could hold, were it empty. At least 1 may be asked for."""
     need = demand(resources)
     room = min((int(have.get(name, 0.0) // amount) for name, amount in need.items() if amount), default=1)
     if room < 1:
@@ -55,7 +54,7 @@ def room_for(resources: Resources) -> int:
 
 def demand(resources: Resources) -> dict[str, float]:
     """Resources by Ray's names."""
-    return {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory_gb * 1e9}
+    return dict(zip(SHARED, (resources.cpus, resources.gpus, resources.memory_gb * 1e9), strict=True))
 
 
 def spawn(actor: type, resources: Resources, *arguments: Any) -> Any:
@@ -88,29 +87,6 @@ def ready_of(waiting: list[Any]) -> list[Any]:
         ready = ray.wait(waiting, num_returns=len(waiting), timeout=0.0, fetch_local=False)[0]
         ready = ready or ray.wait(waiting, timeout=WAIT_S, fetch_local=False)[0]
     return ready
-
-
-def draining_nodes() -> set[str]:
-    """Nodes that are about to go, by id: their pods are being stopped, or the autoscaler takes them out."""
-    return set(ray._private.state.state.get_draining_nodes())
-
-
-class Draining:
-    """Looks every few seconds for nodes that are about to go, and has pools use them no more."""
-
-    def __init__(self) -> None:
-        self._looked = float("-inf")
-
-    def tell(self, *pools: "Pool") -> None:
-        if (now := time.monotonic()) - self._looked < DRAINING_EVERY_S:
-            return
-        self._looked = now
-        try:
-            nodes = draining_nodes()
-        except (RayError, RuntimeError, OSError):  # the head restarts: there is another look
-            return
-        for pool in pools if nodes else ():
-            pool.leave(nodes)
 
 
 class Pool:

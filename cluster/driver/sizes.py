@@ -14,15 +14,15 @@ from stages.stage import Resources
 READING = 3  # shares of the CPUs for reading and for models on CPUs, where other stages behind them have one
 
 
-def pool_sizes(planned: PlannedStep, workers: int | None) -> list[int]:
-    """Most workers for each group; `workers` bounds those without a GPU.
+def pool_sizes(planned: PlannedStep, workers: int | None, have: dict[str, float]) -> list[int]:
+    """Most workers for each group on a cluster that has this; `workers` bounds those without a GPU.
 
     Every group has one. Those on GPUs get more in turn, as far as GPUs, CPUs and memory go, so that models of
     different sizes share a GPU; the CPUs that are left go to the others, most of them to the readers.
     """
-    have, groups = ray.cluster_resources(), planned.groups
+    groups = planned.groups
     for group in groups:
-        room_for(group.resources)
+        room_for(group.resources, have)
     sizes = [1] * len(groups)
     if not _fits(groups, sizes, have):
         raise ConfigError(_too_small(planned, have))

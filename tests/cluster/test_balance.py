@@ -63,6 +63,9 @@ class Work:
     def _commit(self, actor: Any, planned: PlannedStep, target: Target, shard: Shard, *_: Any) -> Any:
         yield 0.0, (self._manifest(shard),)
 
+    def _forget(self, *_: Any) -> Any:
+        yield 0.0, (None,)
+
     def _manifest(self, shard: Shard) -> Manifest:
         self.committed += 1
         return Manifest("only", shard.name, "", {}, (), Counts(), (), {}, 1.0, 1.0)
@@ -159,3 +162,56 @@ def test_no_shard_begins_on_a_node_that_is_about_to_go(tmp_path: Path, virtual: 
     assert progress.retries == 0, "what was on the node has ended before it went"
     assert max(at for node, at in work.began if node == "goes") < 106.0
     assert {node for node, at in work.began if at > 135.0} == {"stays", "comes"}
+
+
+@pytest.mark.timeout(60)  # it waited for ever
+@pytest.mark.parametrize("comes", [False, True], ids=["for good", "for three minutes"])
+def test_pools_share_what_a_lost_node_leaves(tmp_path: Path, virtual: Any, comes: bool) -> None:
+    """The reader was on the node that went; on the other, workers with models took all CPUs and stayed."""
+    planned, work = step_of(tmp_path, Resources(memory_gb=0.5), Resources(gpus=1.0, memory_gb=0.5)), Work(1.0, 1.0)
+    room = {"CPU": 2.0, "GPU": 2.0, "memory": 1e12}
+    cluster = virtual.VirtualCluster([virtual.Node(name, room) for name in ("stays", "goes")], work, startup=1.0)
+    cluster.at(30.0, lambda: cluster.lose("goes"))
+    if comes:
+        cluster.at(210.0, lambda: cluster.add(virtual.Node("comes", room)))
+    sizes = {}
+    with cluster.installed():
+        pipeline = Pipeline(planned, Target("memory://virtual/only"), progress_of(40), None)
+        for when in (29.0, 45.0, 230.0):
+            cluster.at(when, lambda when=when: sizes.update({when: [p.maximum for p in pipeline._pools.values()]}))  # type: ignore[misc]
+        pipeline.run(shards_of(40))
+        pipeline.close()
+    assert work.committed == 40
+    assert sizes == {29.0: [1, 3], 45.0: [1, 1], 230.0: [1, 3] if comes else [1, 1]}
+
+
+@pytest.mark.timeout(60)
+def test_step_waits_for_a_node_that_has_room_for_a_worker_of_each_kind(
+    tmp_path: Path, virtual: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    planned, work = step_of(tmp_path, Resources(memory_gb=0.5), Resources(gpus=1.0, memory_gb=0.5)), Work(1.0, 1.0)
+    rooms = {"cpus": {"CPU": 4.0, "memory": 1e12}, "gpu": {"CPU": 1.0, "GPU": 1.0, "memory": 1e12}}
+    nodes = [virtual.Node(name, room) for name, room in rooms.items()]
+    cluster = virtual.VirtualCluster(nodes, work, startup=1.0)
+    cluster.at(30.0, lambda: cluster.lose("gpu"))
+    cluster.at(330.0, lambda: cluster.add(virtual.Node("another", rooms["gpu"])))
+    with cluster.installed():
+        pipeline = Pipeline(planned, Target("memory://virtual/only"), progress_of(40), None)
+        pipeline.run(shards_of(40))
+        pipeline.close()
+    assert work.committed == 40
+    assert 330.0 < cluster.now < 1000.0
+    assert (
+        "no node can hold a worker: it takes GPU 1 (cluster has 0); it waits until there is room"
+        in capfd.readouterr().err
+    )
+
+
+def test_one_kind_of_workers_becomes_as_many_as_nodes_come(tmp_path: Path, virtual: Any) -> None:
+    planned, work = step_of(tmp_path, Resources(memory_gb=0.5)), Work(10.0)
+    cluster = virtual.VirtualCluster([virtual.Node("first", {"CPU": 2.0, "memory": 1e12})], work, startup=1.0)
+    cluster.at(50.0, lambda: cluster.add(virtual.Node("second", {"CPU": 6.0, "memory": 1e12})))
+    with cluster.installed():
+        RayRunner().run_shards(planned, Target("memory://virtual/only"), shards_of(100), progress_of(100))
+    assert work.committed == 100
+    assert cluster.now < 220.0  # 510 on the first node alone

@@ -53,8 +53,8 @@ def test_full_queue_stops_the_readers(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_gpu_groups_share_the_gpus_and_readers_take_the_cpus_left(tmp_path: Path) -> None:
     step = planned(tmp_path, Upper(), OnGpu("a"), Upper())
     assert [len(group.stages) for group in step.groups] == [1, 1, 1]
-    assert pool_sizes(step, workers=None) == [3, 4, 1]  # 8 CPUs, 2 GPUs, half a GPU a worker
-    assert pool_sizes(step, workers=2) == [2, 4, 1]
+    assert pool_sizes(step, None, ray.cluster_resources()) == [3, 4, 1]  # 8 CPUs, 2 GPUs, half a GPU a worker
+    assert pool_sizes(step, 2, ray.cluster_resources()) == [2, 4, 1]
 
 
 def test_too_few_cpus_for_one_worker_of_each_kind_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ def test_too_few_cpus_for_one_worker_of_each_kind_is_refused(tmp_path: Path, mon
     with pytest.raises(
         ConfigError, match=r"needs one worker of each of its 3 kinds at once, 3 CPUs; the cluster has 2"
     ):
-        pool_sizes(step, workers=None)
+        pool_sizes(step, None, ray.cluster_resources())
 
 
 def test_workers_of_a_barrier_hold_no_room_that_the_pools_count_on(

@@ -63,7 +63,7 @@ def test_lost_actor_is_replaced() -> None:
 
 def test_worker_that_no_node_can_hold_is_refused_before_it_is_asked_for() -> None:
     with pytest.raises(ConfigError, match=r"no node can hold a worker: it takes GPU 16 \(cluster has 2\)"):
-        room_for(Resources(gpus=16))
+        room_for(Resources(gpus=16), ray.cluster_resources())
 
 
 def test_actor_that_is_still_starting_gets_no_call() -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 import pytest
+import ray
 
 from cluster.driver.sizes import devices_hold, fitting, pool_sizes
 from cluster.errors import ConfigError
@@ -70,7 +71,7 @@ def test_groups_on_gpus_get_workers_in_turn_as_far_as_they_go(
 ) -> None:
     cluster(monkeypatch, cpus, gpus)
     step = planned(tmp_path, Upper(), *(Model(part) for part in demands))
-    assert pool_sizes(step, workers=None) == sizes
+    assert pool_sizes(step, None, ray.cluster_resources()) == sizes
 
 
 def test_readers_have_most_of_the_cpus_and_a_model_on_cpus_as_much(
@@ -78,17 +79,17 @@ def test_readers_have_most_of_the_cpus_and_a_model_on_cpus_as_much(
 ) -> None:
     cluster(monkeypatch, 42, 2)
     step = planned(tmp_path, Upper(), Model(1.0), Upper())
-    assert pool_sizes(step, workers=None) == [30, 2, 10]
-    assert pool_sizes(step, workers=4) == [4, 2, 4]
+    assert pool_sizes(step, None, ray.cluster_resources()) == [30, 2, 10]
+    assert pool_sizes(step, 4, ray.cluster_resources()) == [4, 2, 4]
     step = planned(tmp_path, Upper(), Model(1.0), Model(cpus=5.0))
-    assert pool_sizes(step, workers=None) == [20, 2, 4]
+    assert pool_sizes(step, None, ray.cluster_resources()) == [20, 2, 4]
 
 
 def test_memory_bounds_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster(monkeypatch, 100, 0, memory_gb=64.0)
     step = planned(tmp_path, Upper(), Model(cpus=4.0, memory_gb=20.0))
     assert [len(group.stages) for group in step.groups] == [1, 1]
-    sizes = pool_sizes(step, workers=None)
+    sizes = pool_sizes(step, None, ray.cluster_resources())
     assert sizes[1] == 3
     assert sizes[0] * 0.5 + sizes[1] * 20.0 <= 64.0
 
@@ -98,10 +99,10 @@ def test_cluster_that_cannot_hold_one_of_each_is_refused_with_what_is_short(
 ) -> None:
     cluster(monkeypatch, 8, 1)
     with pytest.raises(ConfigError, match=r"one worker of each of its 3 kinds at once, 1.5 GPUs; the cluster has 1$"):
-        pool_sizes(planned(tmp_path, Upper(), Model(0.75), Takes(0.75)), workers=None)
+        pool_sizes(planned(tmp_path, Upper(), Model(0.75), Takes(0.75)), None, ray.cluster_resources())
     cluster(monkeypatch, 8, 2)
     with pytest.raises(ConfigError, match=r"parts of 0.6, 0.6, 0.6 GPUs do not fit on 2"):
-        pool_sizes(planned(tmp_path, Upper(), Model(0.6), Takes(0.6), Model(0.6)), workers=None)
+        pool_sizes(planned(tmp_path, Upper(), Model(0.6), Takes(0.6), Model(0.6)), None, ray.cluster_resources())
 
 
 def test_heavy_stage_on_cpus_has_workers_of_its_own_where_there_is_room(

@@ -17,7 +17,7 @@ from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
-from cluster.driver import pool
+from cluster.driver import nodes
 from cluster.run import Options, run
 from cluster.signals.events import Event, ShardFailed
 from cluster.stream import RayRunner
@@ -66,7 +66,7 @@ def drain_later(log: Path, node: str, address: str, told: dict[str, float]) -> N
 
 
 def main(folder: Path) -> None:
-    pool.DRAINING_EVERY_S = 0.2
+    nodes.LOOK_EVERY_S = 0.2
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
         cluster.add_node(num_cpus=2)
