@@ -26,14 +26,15 @@ from cluster.plan import PlannedStep
 from cluster.seen.actors import with_index
 from cluster.shards import Shard
 from cluster.signals.progress import Progress
-from cluster.work import Careful, RowNext, TableDone
+from cluster.work import Careful, RowsNext, TableDone
 from cluster.worker import Broken, Failed, Worker
 from schemas.manifest import Manifest
 from stages.stage import Resources
 
 MAX_ATTEMPTS = 3  # transient errors a shard may meet
 SILENT_S = 30.0  # longer than nearly any table takes
-MAX_DEATHS = 8  # workers a shard may take with it; a poison row takes three
+MAX_DEATHS = 12  # workers a shard may take with it; a poison row takes five, on a GPU six
+ALONE = 3  # of them with nothing but that row: two may be chance, where workers are taken away
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Assignment:
     errors: int = 0
     deaths: int = 0
     careful: Careful = field(default_factory=Careful)
-    suspect: tuple[int, int] | None = None  # the row (table, row) that the last worker died at
+    alone: int = 0  # workers that died with nothing but row `careful.first`
 
     @property
     def attempt(self) -> int:
@@ -58,7 +59,7 @@ class Busy:
     worker: Any
     assignment: Assignment
     table: int = 0
-    row: tuple[int, int] | None = None
+    rows: RowsNext | None = None  # what it is at of that table, where that is known
     failure: Failed | None = None
     ended: bool = False  # it has told all there was to tell: what becomes of it then costs nothing
     last_words: str = ""  # of a worker that ends itself
@@ -203,10 +204,10 @@ class RayRunner:
             return None if state.ended else after_death(state, state.cause(error), progress.failed)
         state.heard = time.monotonic()
         if isinstance(report, TableDone):
-            state.table, state.row = report.table + 1, None
+            state.table, state.rows = report.table + 1, None
             progress.table(state.assignment.shard, report)
-        elif isinstance(report, RowNext):
-            state.row = (report.table, report.row)
+        elif isinstance(report, RowsNext):
+            state.rows = report
         elif isinstance(report, Manifest):
             state.ended = True
             progress.committed(state.assignment.shard, report)
@@ -254,16 +255,23 @@ def after_error(state: Busy, tell: Callable[[Shard, str], None]) -> Assignment:
 def after_death(state: Busy, how: str, tell: Callable[[Shard, str], None]) -> Assignment:
     """The next try after a worker died at a shard.
 
-    The table it was at is tried row by row. A row that two workers in a row died at is named a killer and goes to
-    `dead`; a worker that died of something else (its node was taken away) leaves no trace in the result.
+    The table it was at is tried in parts, and the part in which the next one dies row by row. A row that ALONE workers
+    died at, with nothing else, is named a killer and goes to `dead`; workers that died of something else (their node
+    was taken away) leave no trace in the result.
     """
-    assignment, careful = state.assignment, state.assignment.careful
+    assignment, careful, rows = state.assignment, state.assignment.careful, state.rows
     deaths = assignment.deaths + 1
     shard = assignment.shard
     if deaths > MAX_DEATHS:
         raise ShardError(f"shard {shard.name} ({shard.piece.uri}): {deaths} workers died at it, the last: {how}")
     tell(shard, f"worker died: {how}")
-    if state.row is not None and state.row == assignment.suspect:
-        killers = (*careful.killers, (*state.row, f"worker died: {how}"))
-        return replace(assignment, deaths=0, suspect=None, careful=Careful(state.row[0], killers))
-    return replace(assignment, deaths=deaths, suspect=state.row, careful=replace(careful, table=state.table))
+    if rows is None:  # at a table that was sent whole, or between two
+        here = careful if state.table == careful.table else Careful(state.table, killers=careful.killers)
+        return replace(assignment, deaths=deaths, alone=assignment.alone if here is careful else 0, careful=here)
+    again = (rows.table, rows.first, rows.last) == (careful.table, careful.first, careful.last)
+    alone = int(rows.last - rows.first == 1) * (1 + (assignment.alone if again else 0))
+    if alone == ALONE:
+        killers = (*careful.killers, (rows.table, rows.first, f"worker died: {how}"))
+        return replace(assignment, deaths=0, alone=0, careful=Careful(rows.table, rows.last, killers=killers))
+    here = replace(careful, table=rows.table, first=rows.first, last=rows.last)
+    return replace(assignment, deaths=deaths, alone=alone, careful=here)

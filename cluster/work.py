@@ -1,15 +1,17 @@
 """One shard from its file to its commit, told in small reports. Both runners run shards through here.
 
 The reports are what a driver needs to know while the rows stay in the worker: how far the shard is, and, in careful
-mode, which row is next, so that a row that takes the whole process with it can be named.
+mode, which rows are next, so that a row that takes the whole process with it can be named.
 """
 
 import dataclasses
+import itertools
+import math
 import posixpath
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
@@ -32,13 +34,20 @@ from schemas.manifest import Counts, Manifest
 from stages.stage import Read, Stage, Unreadable, name_of
 
 WINDOW = 2  # tables, for each that is in work, between the first that is not told of and the last that was begun
+FEW_ROWS = 64  # a report of each costs as much as another worker does: some 14 ms
 
 
 @dataclass(frozen=True)
 class Careful:
-    """What is known of a shard whose worker died: try the rows of `table` one by one; `killers` are not tried again."""
+    """What is known of a shard whose worker died.
+
+    Rows `first` to `last` of `table` are tried in parts, those before and behind them in one go. `killers` are not
+    tried again.
+    """
 
     table: int | None = None
+    first: int = 0
+    last: int | None = None  # behind the last one; None: the end of the table
     killers: tuple[tuple[int, int, str], ...] = ()  # table, row in it, how the worker died
 
 
@@ -54,14 +63,15 @@ class TableDone:
 
 
 @dataclass(frozen=True)
-class RowNext:
-    """Careful mode only: this row is about to be tried."""
+class RowsNext:
+    """Careful mode only: these rows of the table are about to be tried, `first` up to the one before `last`."""
 
     table: int
-    row: int
+    first: int
+    last: int
 
 
-Report = TableDone | RowNext | Manifest
+Report = TableDone | RowsNext | Manifest
 
 
 class Opened:
@@ -86,7 +96,7 @@ def run_shard(opened: Opened, target: Target, shard: Shard, attempt: int, carefu
         for item in read_batches(opened, target, shard, attempt, careful):
             if isinstance(item, Unreadable):
                 writer.note(item)
-            elif isinstance(item, RowNext):
+            elif isinstance(item, RowsNext):
                 yield item
             else:
                 report, batch = item
@@ -104,7 +114,7 @@ def run_shard(opened: Opened, target: Target, shard: Shard, attempt: int, carefu
 
 def read_batches(
     opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful
-) -> Iterator[tuple[TableDone, Batch] | RowNext | Unreadable]:
+) -> Iterator[tuple[TableDone, Batch] | RowsNext | Unreadable]:
     """The shard's tables after the opened stages, in order, and what is to be told on the way.
 
     Several at a time where the stages can: then a worker that died may have died at any of those behind the last one
@@ -138,11 +148,11 @@ class Ahead:
 
     def __init__(self, tables: int) -> None:
         self._tables = tables
-        self._waiting: deque[Future[list[tuple[TableDone, Batch] | RowNext]]] = deque()
+        self._waiting: deque[Future[list[tuple[TableDone, Batch] | RowsNext]]] = deque()
 
     def submit(self, *table: Any) -> None:
         """A table as `_through` takes it; `ready` has made room for it."""
-        future: Future[list[tuple[TableDone, Batch] | RowNext]] = Future()
+        future: Future[list[tuple[TableDone, Batch] | RowsNext]] = Future()
 
         def work() -> None:
             try:
@@ -153,7 +163,7 @@ class Ahead:
         self._waiting.append(future)
         threading.Thread(target=work, name="table", daemon=True).start()
 
-    def ready(self) -> Iterator[tuple[TableDone, Batch] | RowNext]:
+    def ready(self) -> Iterator[tuple[TableDone, Batch] | RowsNext]:
         """Results that are there, until there is room for another table."""
         while self._waiting:
             if self._waiting[0].done():
@@ -165,7 +175,7 @@ class Ahead:
                 return
             wait(running[:1] if full else running, return_when=FIRST_COMPLETED)
 
-    def rest(self) -> Iterator[tuple[TableDone, Batch] | RowNext]:
+    def rest(self) -> Iterator[tuple[TableDone, Batch] | RowsNext]:
         while self._waiting:
             yield from self._waiting.popleft().result()
 
@@ -176,13 +186,13 @@ class Ahead:
 
 def _through(
     opened: Opened, table: pa.Table, number: int, fraction: float, attempt: int, careful: Careful
-) -> Iterator[tuple[TableDone, Batch] | RowNext]:
+) -> Iterator[tuple[TableDone, Batch] | RowsNext]:
     """A table of the source through the opened stages."""
     whole = opened.chain.admit(table, name_of(opened.planned.step.source), attempt)
     rows = whole.kept
     whole.kept = rows.slice(0, 0)
     for part in careful_apply(opened.chain, rows, number, attempt, careful):
-        if isinstance(part, RowNext):
+        if isinstance(part, RowsNext):
             yield part
         else:
             whole = whole.join(part)
@@ -191,26 +201,38 @@ def _through(
 
 def careful_apply(
     chain: Chain, rows: pa.Table, number: int, attempt: int, careful: Careful
-) -> Iterator[Batch | RowNext]:
-    """`rows` (table `number`) through `chain`: whole or, where a worker died at this table, one by one.
+) -> Iterator[Batch | RowsNext]:
+    """`rows` (table `number`) through `chain`: whole or, where a worker died at this table, in parts.
 
     The last thing yielded is the batch, the same either way.
     """
     killers = {row: how for table, row, how in careful.killers if table == number}
-    if careful.table != number and not killers:
+    tried = careful.table == number
+    if not tried and not killers:
         yield chain.apply(rows, attempt)
         return
+    first, last = (careful.first, careful.last) if tried else (0, 0)
     parts = []
-    for row in range(rows.num_rows):
-        one = rows.slice(row, 1)
-        if row in killers:
-            dead = killed_row(one, chain.first, killers[row], attempt)
-            parts.append(Batch(one.slice(0, 0), dead=[dead], counts=Counts(dead=1)))
+    for start, stop in parts_of(rows.num_rows, first, last, killers):
+        part = rows.slice(start, stop - start)
+        if start in killers:
+            dead = killed_row(part, chain.first, killers[start], attempt)
+            parts.append(Batch(part.slice(0, 0), dead=[dead], counts=Counts(dead=1)))
             continue
-        if careful.table == number:
-            yield RowNext(number, row)
-        parts.append(chain.apply(one, attempt))
+        if tried:
+            yield RowsNext(number, start, stop)
+        parts.append(chain.apply(part, attempt))
     yield chain.merge(parts, rows)
+
+
+def parts_of(rows: int, first: int, last: int | None, killers: Collection[int]) -> list[tuple[int, int]]:
+    """Where to cut a table of so many rows: `first` to `last` one by one, if they are few, or else into as many parts
+    as a part has rows, so that two workers more find the row that they die of. `killers` are parts of their own.
+    """
+    last = rows if last is None else last
+    size = 1 if last - first <= FEW_ROWS else math.isqrt(last - first)
+    cuts = {0, rows, *range(first, last, size), last, *killers, *(row + 1 for row in killers)}
+    return list(itertools.pairwise(sorted(cuts)))
 
 
 def done(number: int, batch: Batch, fraction: float) -> TableDone:

@@ -27,7 +27,7 @@ from cluster.work import (
     Careful,
     Opened,
     Report,
-    RowNext,
+    RowsNext,
     TableDone,
     careful_apply,
     done,
@@ -148,7 +148,7 @@ class Worker:
             for item in read_batches(self._open(planned), target, shard, attempt, careful):
                 if isinstance(item, Unreadable):
                     unreadable.append(item)
-                elif isinstance(item, RowNext):
+                elif isinstance(item, RowsNext):
                     yield item
                 else:
                     report, batch = item
@@ -169,7 +169,7 @@ class Worker:
             if ledger is not None:
                 ledger.refresh(force=again)
             for part in careful_apply(chain, batch.kept, number, attempt, careful):
-                if isinstance(part, RowNext):
+                if isinstance(part, RowsNext):
                     yield part
                 else:
                     batch = batch.join(part)

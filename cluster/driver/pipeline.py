@@ -29,7 +29,7 @@ from cluster.shards import Shard
 from cluster.signals.events import PoolSeen
 from cluster.signals.progress import Progress
 from cluster.stream import MAX_ATTEMPTS, MAX_DEATHS, Assignment, Busy, after_death, after_error
-from cluster.work import RowNext
+from cluster.work import RowsNext
 from cluster.worker import Broken, Failed, ShardEnd, Sink, Worker
 from schemas.manifest import Manifest
 from stages.stage import name_of
@@ -197,8 +197,8 @@ class Pipeline:
                 self._restart(shard.name, after_death(busy, busy.cause(error), self.progress.failed))
             return
         busy.heard = time.monotonic()
-        if isinstance(note, RowNext):
-            busy.row = note.table, note.row
+        if isinstance(note, RowsNext):
+            busy.rows = note
         elif isinstance(note, Broken):
             busy.last_words = note.message
         elif isinstance(note, Failed):
@@ -211,7 +211,7 @@ class Pipeline:
                 self._flush(shard.name)
             else:
                 number = note.report.table
-                busy.table, busy.row = number + 1, None
+                busy.table, busy.rows = number + 1, None
                 open_shard.tables = number + 1
                 self.progress.read(shard, note.report.fraction)
                 item = Item(shard.name, epoch, number, data, note.bytes, Assignment(shard))
@@ -252,8 +252,8 @@ class Pipeline:
                 station.queue.appendleft(item)
             return
         busy.heard = time.monotonic()
-        if isinstance(note, RowNext):
-            busy.row = note.table, note.row
+        if isinstance(note, RowsNext):
+            busy.rows = note
         elif isinstance(note, Broken):
             busy.last_words = note.message
         elif isinstance(note, Failed):

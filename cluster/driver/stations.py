@@ -35,7 +35,7 @@ class Item:
     number: int
     data: Any
     bytes: int
-    assignment: Assignment  # attempts at this table; its `careful` and `suspect` are this table's
+    assignment: Assignment  # attempts at this table; its `careful` and `alone` are this table's
 
     @property
     def alone(self) -> bool:

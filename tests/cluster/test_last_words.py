@@ -105,7 +105,7 @@ def test_worker_that_dies_behind_its_commit_costs_nothing(
 
 def test_next_try_after_a_row_was_named_a_killer_knows_of_those_before() -> None:
     """It looks for answers that the dead had paid for."""
-    assignment = Assignment(Any, careful=Careful(0, ((0, 1, "died"),)))  # type: ignore[arg-type]
+    assignment = Assignment(Any, careful=Careful(0, killers=((0, 1, "died"),)))  # type: ignore[arg-type]
     assert assignment.attempt == 2
 
 

@@ -8,7 +8,7 @@ import pytest
 from cluster.asked import Asked
 from cluster.driver import seldom as module
 from cluster.driver.seldom import seldom
-from cluster.work import RowNext, TableDone
+from cluster.work import RowsNext, TableDone
 from schemas.manifest import Counts
 
 
@@ -43,7 +43,7 @@ def test_tables_in_between_are_told_of_together(clock: list[float]) -> None:
 
 
 def test_each_table_is_told_of_where_a_worker_has_died(clock: list[float]) -> None:
-    reports = [RowNext(0, 0), table(0), table(1)]
+    reports = [RowsNext(0, 0, 1), table(0), table(1)]
     assert list(seldom(iter(reports), each=True)) == reports
 
 

@@ -12,7 +12,7 @@ from cluster.chain import Chain
 from cluster.commit import Target, read_manifests
 from cluster.errors import AccountError
 from cluster.plan import Plan
-from cluster.work import Careful, Opened, RowNext, TableDone, careful_apply, causes_of_death, run_shard
+from cluster.work import Careful, Opened, RowsNext, TableDone, careful_apply, causes_of_death, run_shard
 from schemas import columns as c
 from schemas.manifest import Counts, Manifest
 from stages.stage import Resources, Rows, Transform, WorkerBrokenError
@@ -68,10 +68,10 @@ def test_attempt_is_recorded_with_dead_rows(plan: Plan, tmp_path: Path) -> None:
     assert [(row["text"], row["attempt"]) for row in rows(tmp_path / "out/only/dead")] == [("bad", 3)]
 
 
-def test_careful_table_goes_row_by_row_and_is_the_same(plan: Plan, tmp_path: Path) -> None:
+def test_careful_table_of_few_rows_goes_row_by_row_and_is_the_same(plan: Plan, tmp_path: Path) -> None:
     whole = go(plan, tmp_path / "whole")
     careful = go(plan, tmp_path / "careful", careful=Careful(table=1))
-    assert [r for r in careful if isinstance(r, RowNext)] == [RowNext(1, 0), RowNext(1, 1), RowNext(1, 2)]
+    assert [r for r in careful if isinstance(r, RowsNext)] == [RowsNext(1, 0, 1), RowsNext(1, 1, 2), RowsNext(1, 2, 3)]
     assert [r for r in careful if isinstance(r, TableDone)] == whole[:-1]
     for part in ("data", "removed"):
         assert rows(tmp_path / f"careful/only/{part}") == rows(tmp_path / f"whole/only/{part}")
@@ -80,7 +80,7 @@ def test_careful_table_goes_row_by_row_and_is_the_same(plan: Plan, tmp_path: Pat
 def test_killers_are_dead_and_not_tried_again(plan: Plan, tmp_path: Path) -> None:
     killers = ((0, 1, "worker died: SIGKILL"), (2, 0, "worker died: out of memory"))
     reports = go(plan, tmp_path / "out", attempt=4, careful=Careful(table=2, killers=killers))
-    assert not [r for r in reports if isinstance(r, RowNext)]
+    assert not [r for r in reports if isinstance(r, RowsNext)]
     dead = [(row["text"], row["stage"], row["error"]) for row in rows(tmp_path / "out/only/dead")]
     assert dead == [
         ("b", "DropWith", "worker died: SIGKILL"),
@@ -94,7 +94,7 @@ def test_killers_are_dead_and_not_tried_again(plan: Plan, tmp_path: Path) -> Non
 def test_careful_batch_of_a_table_whose_rows_are_all_killers() -> None:
     table = LINES.empty_table().from_pylist([{"id": "1", "source": "s", "text": "x"}], LINES)
     (batch,) = careful_apply(Chain((Upper(),)), table, 0, 2, Careful(killers=((0, 0, "died"),)))
-    assert not isinstance(batch, RowNext)
+    assert not isinstance(batch, RowsNext)
     assert (batch.kept.num_rows, batch.counts) == (0, Counts(dead=1))
 
 
@@ -213,7 +213,7 @@ def test_after_a_death_the_tables_that_may_have_caused_it_go_one_by_one(tmp_path
     lines = "".join(f"{i}\n" for i in range(1, 41))
     plan = plan_over(one_step(InTurn(2)), write(tmp_path / "in", {"a.txt": lines}))
     reports = go(plan, tmp_path / "out", attempt=2, careful=Careful(table=3))
-    assert [r.row for r in reports if isinstance(r, RowNext)] == [0, 1, 2, 3]
+    assert [r.first for r in reports if isinstance(r, RowsNext)] == [0, 1, 2, 3]
     assert texts(tmp_path / "out/only/data") == [str(i) for i in range(1, 41)]
 
 
