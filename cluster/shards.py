@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from cluster.errors import ConfigError
+from cluster.objects.listing import objects
 from cluster.storage import address, locate, open_input
 from stages.stage import Piece, Source
 
@@ -131,7 +132,7 @@ def _find(url: str) -> list[InputFile]:
     elif any(sign in path for sign in "*?[") and not filesystem.exists(path):
         details = filesystem.glob(path, detail=True)
     elif "s3" in filesystem.protocol:  # where asking for a folder takes a listing of it
-        details = filesystem.find(path, detail=True) or {path: filesystem.info(path)}
+        details = objects(filesystem, path) or {path: filesystem.info(path)}
     elif filesystem.isdir(path):
         details = filesystem.find(path, detail=True)
     else:

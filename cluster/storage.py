@@ -23,7 +23,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from cluster.errors import ConfigError, StoreError
 from cluster.objects.gcs import google
-from cluster.objects.listing import with_quick_times
+from cluster.objects.listing import directly_in, with_quick_pages
 from cluster.objects.patience import AGAIN, LONGEST_WAIT_S, patience_s, patient_session
 from cluster.objects.upload import BLOCK_BYTES, Upload
 from schemas import credentials
@@ -42,7 +42,7 @@ def _filesystem(protocol: str) -> Any:
         options = {}
     elif protocol in ("s3", "s3a"):  # objects/patience.py is all the patience there is
         once = {"total_max_attempts": 1, "mode": "standard"}
-        options |= {"session": with_quick_times(patient_session()), "config_kwargs": {"retries": once}}
+        options |= {"session": with_quick_pages(patient_session()), "config_kwargs": {"retries": once}}
     elif protocol in ("gs", "gcs"):
         return google(**options)
     return fsspec.filesystem(protocol, **options)
@@ -97,11 +97,7 @@ class Folder:
     def names(self, under: str = "", suffix: str = "") -> list[str]:
         """Files directly in `under`, sorted, hidden ones left out; relative to this folder. Absent folder: none."""
         filesystem, _ = self._at
-        try:
-            entries = filesystem.ls(self.path(under), detail=True)
-        except FileNotFoundError:
-            return []
-        names = [posixpath.basename(e["name"].rstrip("/")) for e in entries if e["type"] == "file"]
+        names = [posixpath.basename(e["name"].rstrip("/")) for e in directly_in(filesystem, self.path(under))]
         return sorted(posixpath.join(under, n) for n in names if n.endswith(suffix) and not n.startswith("."))
 
     def await_listed(self, names: Iterable[str]) -> None:

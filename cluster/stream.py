@@ -26,7 +26,7 @@ from cluster.plan import PlannedStep
 from cluster.seen.actors import with_index
 from cluster.shards import Shard
 from cluster.signals.progress import Progress
-from cluster.work import Careful, RowsNext, TableDone
+from cluster.work import Careful, RowsNext
 from cluster.worker import Broken, Failed, Worker
 from schemas.manifest import Manifest
 from stages.stage import Resources
@@ -64,6 +64,19 @@ class Busy:
     ended: bool = False  # it has told all there was to tell: what becomes of it then costs nothing
     last_words: str = ""  # of a worker that ends itself
     heard: float = field(default_factory=time.monotonic)
+
+    def hears(self, note: Any) -> bool:
+        """Keep what the worker tells of itself. False if `note` is of its work."""
+        self.heard = time.monotonic()
+        if isinstance(note, RowsNext):
+            self.rows = note
+        elif isinstance(note, Broken):
+            self.last_words = note.message
+        elif isinstance(note, Failed):
+            self.failure = note
+        else:
+            return False
+        return True
 
     def cause(self, error: Exception) -> str:
         """How it died, and how long it had said nothing where that is long: it may have been ended for that."""
@@ -202,19 +215,14 @@ class RayRunner:
             del busy[reports]
             pool.lost(state.worker)
             return None if state.ended else after_death(state, state.cause(error), progress.failed)
-        state.heard = time.monotonic()
-        if isinstance(report, TableDone):
-            state.table, state.rows = report.table + 1, None
-            progress.table(state.assignment.shard, report)
-        elif isinstance(report, RowsNext):
-            state.rows = report
-        elif isinstance(report, Manifest):
+        if state.hears(report):
+            return None
+        if isinstance(report, Manifest):
             state.ended = True
             progress.committed(state.assignment.shard, report)
-        elif isinstance(report, Broken):
-            state.last_words = report.message
         else:
-            state.failure = report
+            state.table, state.rows = report.table + 1, None
+            progress.table(state.assignment.shard, report)
         return None
 
     def _workers(self, resources: Resources, work: int, planned: PlannedStep | None = None) -> Pool:

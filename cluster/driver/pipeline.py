@@ -29,8 +29,7 @@ from cluster.shards import Shard
 from cluster.signals.events import PoolSeen
 from cluster.signals.progress import Progress
 from cluster.stream import MAX_ATTEMPTS, MAX_DEATHS, Assignment, Busy, after_death, after_error
-from cluster.work import RowsNext
-from cluster.worker import Broken, Failed, ShardEnd, Sink, Worker
+from cluster.worker import Failed, ShardEnd, Sink, Worker
 from schemas.manifest import Manifest
 from stages.stage import name_of
 
@@ -196,14 +195,7 @@ class Pipeline:
             if not busy.ended and self._current(shard.name, epoch):
                 self._restart(shard.name, after_death(busy, busy.cause(error), self.progress.failed))
             return
-        busy.heard = time.monotonic()
-        if isinstance(note, RowsNext):
-            busy.rows = note
-        elif isinstance(note, Broken):
-            busy.last_words = note.message
-        elif isinstance(note, Failed):
-            busy.failure = note
-        elif self._current(shard.name, epoch):
+        if not busy.hears(note) and self._current(shard.name, epoch):
             open_shard = self.shards[shard.name]
             if isinstance(note, ShardEnd):
                 busy.ended = True
@@ -251,14 +243,7 @@ class Pipeline:
                 item.assignment = after_table(busy, busy.cause(error), self.progress.retried)
                 station.queue.appendleft(item)
             return
-        busy.heard = time.monotonic()
-        if isinstance(note, RowsNext):
-            busy.rows = note
-        elif isinstance(note, Broken):
-            busy.last_words = note.message
-        elif isinstance(note, Failed):
-            busy.failure = note
-        elif self._current(item.shard, item.epoch):
+        if not busy.hears(note) and self._current(item.shard, item.epoch):
             self.balance.through(station.group, note.seconds)
             if station.group < len(self.stations):
                 moved = replace(item, data=data, bytes=note.bytes, assignment=Assignment(item.assignment.shard))

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.layout import check_version
+from cluster.objects.listing import directly_in
 from cluster.storage import Folder, locate
 from schemas.manifest import VERSION, Manifest, ManifestError, from_json
 
@@ -31,14 +32,10 @@ TAGS = ("ETag", "etag")
 def listed(folder: Folder) -> dict[str, str]:
     """The shards whose manifests are in a step's folder, sorted, and the tag of each; empty where there are none."""
     filesystem, _ = locate(folder.url)
-    try:
-        entries = filesystem.ls(folder.path("manifests"), detail=True)
-    except FileNotFoundError:
-        return {}
     found = {}
-    for entry in entries:
+    for entry in directly_in(filesystem, folder.path("manifests")):
         name = posixpath.basename(entry["name"])
-        if entry["type"] == "file" and name.endswith(".json") and not name.startswith("."):
+        if name.endswith(".json") and not name.startswith("."):
             found[name.removesuffix(".json")] = next((str(entry[key]).strip('"') for key in TAGS if entry.get(key)), "")
     return dict(sorted(found.items()))
 
