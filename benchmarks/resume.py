@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from listing_server import PAGE_S, Listings, listing_by
 from record import record
 
 from cluster.local import LocalRunner
@@ -97,7 +98,8 @@ def finish(output: str, plan: Plan, one: Manifest, undone: int, put: Any, packed
 
 def serve(folder: Path, shards: int, undone: int) -> None:
     """The S3 server, filled; `counts.json` says what it was asked for, once `stop` is there."""
-    from moto.s3.models import FakeKey, S3Backend, s3_backends  # noqa: PLC0415 - only this process is a server
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication  # noqa: PLC0415 - only this is a server
+    from moto.s3.models import FakeKey, s3_backends  # noqa: PLC0415
     from moto.server import ThreadedMotoServer  # noqa: PLC0415
     from werkzeug.serving import WSGIRequestHandler  # noqa: PLC0415
 
@@ -110,10 +112,11 @@ def serve(folder: Path, shards: int, undone: int) -> None:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     os.environ["AWS_ENDPOINT_URL"] = "http://{}:{}".format(*server.get_host_and_port())
-    _list_once(S3Backend)
     backend = s3_backends["123456789012"]["aws"]
     backend.create_bucket(BUCKET, "us-east-1")
     keys: Any = backend.buckets[BUCKET].keys
+    listings = Listings(BUCKET, keys)
+    DomainDispatcherApplication.__call__ = listing_by(listings, DomainDispatcherApplication)  # type: ignore[method-assign]
 
     def put(name: str, data: bytes) -> None:
         keys[name] = FakeKey(name, data, account_id="123456789012", region_name="us-east-1", bucket_name=BUCKET)
@@ -124,26 +127,12 @@ def serve(folder: Path, shards: int, undone: int) -> None:
     plan = make_plan(find_recipe(str(folder / "recipe.yaml")), list_inputs([f"s3://{BUCKET}/in"]))
     packed = not (folder / "unpacked").exists()
     finish(f"s3://{BUCKET}/out", plan, one, undone, lambda name, data: put(f"out/{name}", data), packed)
+    listings.changed = True
     asked.clear()
     (folder / "ready").write_text(os.environ["AWS_ENDPOINT_URL"])
     while not (folder / "stop").exists():
         time.sleep(0.1)
     (folder / "counts.json").write_text(json.dumps(asked))
-
-
-def _list_once(backend: Any) -> None:
-    """Keys as they were listed for the page before: moto looks at all of them for each page, which takes it minutes."""
-    real, kept = backend.list_objects, {}
-
-    def listed(self: Any, bucket: Any, prefix: Any, delimiter: Any, marker: Any, max_keys: Any) -> Any:
-        if marker is not None or max_keys is not None:
-            return real(self, bucket, prefix, delimiter, marker, max_keys)
-        of = (bucket.name, prefix, delimiter, len(bucket.keys))
-        if of not in kept:
-            kept[of] = real(self, bucket, prefix, delimiter, marker, max_keys)
-        return kept[of]
-
-    backend.list_objects = listed
 
 
 def measure(folder: Path, source: str, output: str, endpoint: str = "") -> dict[str, Any]:

@@ -39,4 +39,4 @@ class Nodes:
             name: sum(node["Resources"].get(name, 0.0) for node in nodes if node["NodeID"] not in going)
             for name in SHARED
         }
-        return self.room != before != {}
+        return bool(before) and self.room != before
