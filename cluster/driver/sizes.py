@@ -1,6 +1,7 @@
 """How many workers each group of a step gets, by what the cluster has and what a worker takes."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import ray
@@ -9,7 +10,6 @@ from cluster.driver.pool import demand, room_for
 from cluster.errors import ConfigError
 from cluster.ledger import asks
 from cluster.plan import Group, PlannedStep, fused
-from stages.stage import Resources
 
 READING = 3  # shares of the CPUs for reading and for models on CPUs, where other stages behind them have one
 
@@ -52,34 +52,53 @@ def fitting(planned: PlannedStep) -> PlannedStep:
     return replace(planned, groups=fused(planned.groups))
 
 
-def devices_hold(gpus: Sequence[float], devices: int) -> bool:
-    """True if workers that take these parts of a GPU fit: no part is spread over two. The largest are placed first."""
-    room = [1.0] * devices
-    for part in sorted(gpus, reverse=True):
-        whole = max(int(part), 1)
-        free = [d for d, left in enumerate(room) if left + 1e-9 >= min(part, 1.0)]
-        if len(free) < whole:
+def devices_hold(gpus: Mapping[float, int], devices: int) -> bool:
+    """True if so many workers that take these parts of a GPU fit: no part is spread over two.
+
+    The largest are placed first, each on the fullest device that holds it. Devices with the same room left are one.
+    """
+    room = Counter({1.0: devices})
+    for part, workers in sorted(gpus.items(), reverse=True):
+        if part >= 1.0:
+            room[1.0] -= int(part) * workers
+            if room[1.0] < 0:
+                return False
+            continue
+        left = workers
+        for free in sorted(free for free, there in room.items() if there and free + 1e-9 >= part):
+            each = int((free + 1e-9) // part)  # workers on one such device
+            full, more = divmod(min(left, room[free] * each), each)
+            left -= full * each + more
+            room[free] -= full + bool(more)
+            room[round(free - each * part, 9)] += full
+            room[round(free - more * part, 9)] += bool(more)
+        if left:
             return False
-        for d in sorted(free, key=lambda d: room[d])[:whole]:  # the fullest that holds it
-            room[d] -= min(part, 1.0)
     return True
 
 
 def _grow(sizes: list[int], g: int, most: int, groups: Sequence[Group], have: dict[str, float]) -> None:
-    """As many workers of group `g` as `most` and memory allow."""
-    while sizes[g] < most:
-        sizes[g] += 1
-        if not _fits(groups, sizes, have):
-            sizes[g] -= 1
-            return
+    """As many workers of group `g`, which takes no GPU, as `most`, CPUs and memory allow."""
+    for name in ("CPU", "memory"):
+        need = demand(groups[g].resources)[name]
+        if need:
+            left = have.get(name, 0.0) - _taken(groups, sizes, name)
+            most = min(most, sizes[g] + int((left + 1e-9 * need) // need))
+    sizes[g] = max(sizes[g], most)
 
 
 def _fits(groups: Sequence[Group], sizes: Sequence[int], have: dict[str, float]) -> bool:
-    workers: list[Resources] = [group.resources for group, n in zip(groups, sizes, strict=True) for _ in range(n)]
-    for name in ("CPU", "memory"):
-        if sum(demand(worker)[name] for worker in workers) > have.get(name, 0.0):
-            return False
-    return devices_hold([w.gpus for w in workers if w.gpus], int(have.get("GPU", 0.0)))
+    if any(_taken(groups, sizes, name) > have.get(name, 0.0) + 1e-9 for name in ("CPU", "memory")):
+        return False
+    gpus: Counter[float] = Counter()
+    for group, size in zip(groups, sizes, strict=True):
+        if group.resources.gpus:
+            gpus[group.resources.gpus] += size
+    return devices_hold(gpus, int(have.get("GPU", 0.0)))
+
+
+def _taken(groups: Sequence[Group], sizes: Sequence[int], name: str) -> float:
+    return sum(demand(group.resources)[name] * size for group, size in zip(groups, sizes, strict=True))
 
 
 def _too_small(planned: PlannedStep, have: dict[str, float]) -> str:

@@ -1,5 +1,6 @@
 """How many workers a group gets, by what a cluster has: literals of the cluster in, literals of workers out."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -7,6 +8,8 @@ from typing import ClassVar
 import pyarrow as pa
 import pytest
 import ray
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cluster.driver.sizes import devices_hold, fitting, pool_sizes
 from cluster.errors import ConfigError
@@ -134,4 +137,22 @@ def test_heavy_stage_on_cpus_has_workers_of_its_own_where_there_is_room(
     ],
 )
 def test_parts_of_gpus_are_packed_without_spreading_one_over_two(parts: list[float], devices: int, fits: bool) -> None:
-    assert devices_hold(parts, devices) is fits
+    assert devices_hold(Counter(parts), devices) is fits
+
+
+@given(st.lists(st.sampled_from([0.1, 0.25, 0.3, 0.5, 0.6, 0.75, 1.0, 2.0]), max_size=14), st.integers(0, 6))
+def test_parts_are_packed_as_if_placed_one_after_the_other(parts: list[float], devices: int) -> None:
+    room, fits = [40] * devices, True  # in fortieths
+    for part in sorted((round(part * 40) for part in parts), reverse=True):
+        holds = sorted((left, d) for d, left in enumerate(room) if left >= min(part, 40))[: max(part // 40, 1)]
+        fits = fits and len(holds) == max(part // 40, 1)
+        for _, d in holds:
+            room[d] -= min(part, 40)
+    assert devices_hold(Counter(parts), devices) is fits
+
+
+@pytest.mark.timeout(30)  # it took a quarter of an hour, before the first worker was asked for
+def test_cluster_of_ten_thousand_workers_is_shared_out_at_once(tmp_path: Path) -> None:
+    step = planned(tmp_path, Upper(), Model(1.0), Model(0.25))
+    have = {"CPU": 11_000.0, "GPU": 1000.0, "memory": 1e15}
+    assert pool_sizes(step, None, have) == [9400, 800, 800]
