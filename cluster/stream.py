@@ -234,6 +234,7 @@ class RayRunner:
         if self._pool is None or self._resources != resources:
             begun = time.perf_counter()
             self._close_pool()
+            self._nodes = Nodes()
             self.workers = self._wanted or room_for(resources, ray.cluster_resources())
             self._pool = Pool(
                 lambda: spawn(Worker, resources, int(resources.cpus)),

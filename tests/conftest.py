@@ -1,5 +1,6 @@
-"""What tests share: the real data where it is there, one local Ray for the session, both runners."""
+"""What tests share: how properties are tested, the real data where it is there, a Ray for the session, both runners."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterator
@@ -9,6 +10,15 @@ import pytest
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)  # the S3 server's line for every request
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # a local cluster for tests saves no token in the home folder
+
+# No limit on time: it would be of the machine's clock, that stands still now and then. The same examples each time, so
+# that nobody's change is refused for what another draw would have found; HEADRACE_HYPOTHESIS=random draws others.
+with contextlib.suppress(ImportError):  # vLLM's environment has no Hypothesis, and its tests need none
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("random", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("headrace", settings.get_profile("random"), derandomize=True)
+    settings.load_profile(os.environ.get("HEADRACE_HYPOTHESIS", "headrace"))
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -26,15 +36,9 @@ def ray_session() -> Iterator[None]:
     """One Ray for the session, with logical CPUs and a GPU that the machine need not have."""
     import ray
 
-    ray.init(
-        address="local",
-        num_cpus=8,
-        num_gpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=400_000_000,
-        _memory=32_000_000_000,
-    )
+    from cluster.driver.pool import start_local
+
+    start_local(num_cpus=8, num_gpus=2, object_store_memory=400_000_000, _memory=32_000_000_000)
     yield
     ray.shutdown()
 

@@ -22,7 +22,10 @@ class Nodes:
         self.room: dict[str, float] = {}
 
     def look(self, *pools: Pool) -> bool:
-        """Have `pools` leave nodes that are dead or about to go. True if there is other room than at the last look."""
+        """Have `pools` leave nodes that are dead or about to go. True if there is other room than at the look before.
+
+        At the first look there is: what Ray says that a cluster has counts nodes that are about to go.
+        """
         if (now := time.monotonic()) - self._looked < LOOK_EVERY_S:
             return False
         self._looked = now
@@ -39,4 +42,4 @@ class Nodes:
             name: sum(node["Resources"].get(name, 0.0) for node in nodes if node["NodeID"] not in going)
             for name in SHARED
         }
-        return bool(before) and self.room != before
+        return self.room != before

@@ -75,12 +75,12 @@ class Pipeline:
     def run(self, shards: list[Shard]) -> None:
         """Until every shard is committed."""
         self.todo.extend(Assignment(shard) for shard in sorted(shards, key=lambda s: (-s.bytes, s.name)))
+        self._follow_nodes()
         # Side by side, before the first table is there; the largest parts of GPUs first, while there is room for them.
         for station in sorted(self.stations, key=lambda s: -self.planned.groups[s.group].resources.gpus):
             station.pool.resize(min(len(shards), station.pool.maximum) * station.pool.in_flight if station.keep else 1)
         while self.todo or self.shards:
-            if self._nodes.look(self.sinks, *self._pools.values()):
-                self._fit()
+            self._follow_nodes()
             self.sinks.resize(0)
             self.balance.look()
             self._start_readers()
@@ -93,8 +93,10 @@ class Pipeline:
         for pool in (*self._pools.values(), self.sinks):
             pool.close()
 
-    def _fit(self) -> None:
-        """Nodes have gone or come: the pools share what there is now."""
+    def _follow_nodes(self) -> None:
+        """Where nodes have gone or come, the pools share what there is now."""
+        if not self._nodes.look(self.sinks, *self._pools.values()):
+            return
         try:
             sizes = pool_sizes(self.planned, self._workers, self._nodes.room)
         except ConfigError as error:  # one of each kind is asked for: the autoscaler may bring a node for it

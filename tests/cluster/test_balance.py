@@ -1,8 +1,10 @@
 """Pools follow the bottleneck, and nothing new goes where nodes are about to go: the driver's code in virtual time."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -96,16 +98,16 @@ def go(virtual: Any, planned: PlannedStep, seconds: tuple[float, ...], fixed: li
     """The step through a pipeline of so many workers, or of as many as move: (virtual seconds, sizes, moves)."""
     work, shards = Work(*seconds), shards_of(SHARDS)
     cluster = virtual.VirtualCluster([virtual.Node("n", {"CPU": float(CPUS), "memory": 1e12})], work, startup=2.0)
-    with cluster.installed():
+    sizes = mock.patch("cluster.driver.pipeline.pool_sizes", lambda *_: fixed) if fixed else contextlib.nullcontext()
+    with cluster.installed(), sizes:
         pipeline = Pipeline(planned, Target("memory://virtual/only"), progress_of(SHARDS), None)
-        pools = [pipeline.readers, *(station.pool for station in pipeline.stations)]
+        pools = list(pipeline._pools.values())
         if fixed:
             pipeline.balance._groups.clear()
-            for pool, size in zip(pools, fixed, strict=True):
-                pool.maximum = size
         pipeline.run(shards)
         pipeline.close()
     assert work.committed == SHARDS
+    assert not fixed or [pool.maximum for pool in pools] == fixed
     return cluster.now, [pool.maximum for pool in pools], pipeline.balance.moves
 
 
@@ -165,12 +167,17 @@ def test_no_shard_begins_on_a_node_that_is_about_to_go(tmp_path: Path, virtual: 
 
 
 @pytest.mark.timeout(60)  # it waited for ever
+@pytest.mark.parametrize("drains", [None, 0.0, 10.0], ids=["at once", "draining at the start", "draining later"])
 @pytest.mark.parametrize("comes", [False, True], ids=["for good", "for three minutes"])
-def test_pools_share_what_a_lost_node_leaves(tmp_path: Path, virtual: Any, comes: bool) -> None:
+def test_pools_share_what_a_lost_node_leaves(tmp_path: Path, virtual: Any, comes: bool, drains: float | None) -> None:
     """The reader was on the node that went; on the other, workers with models took all CPUs and stayed."""
     planned, work = step_of(tmp_path, Resources(memory_gb=0.5), Resources(gpus=1.0, memory_gb=0.5)), Work(1.0, 1.0)
     room = {"CPU": 2.0, "GPU": 2.0, "memory": 1e12}
-    cluster = virtual.VirtualCluster([virtual.Node(name, room) for name in ("stays", "goes")], work, startup=1.0)
+    nodes = [virtual.Node(name, room) for name in ("stays", "goes")]
+    cluster = virtual.VirtualCluster(nodes, work, startup=1.0)
+    nodes[1].draining = drains == 0.0
+    if drains:
+        cluster.at(drains, lambda: setattr(nodes[1], "draining", True))
     cluster.at(30.0, lambda: cluster.lose("goes"))
     if comes:
         cluster.at(210.0, lambda: cluster.add(virtual.Node("comes", room)))
@@ -182,7 +189,7 @@ def test_pools_share_what_a_lost_node_leaves(tmp_path: Path, virtual: Any, comes
         pipeline.run(shards_of(40))
         pipeline.close()
     assert work.committed == 40
-    assert sizes == {29.0: [1, 3], 45.0: [1, 1], 230.0: [1, 3] if comes else [1, 1]}
+    assert sizes == {29.0: [1, 3] if drains is None else [1, 1], 45.0: [1, 1], 230.0: [1, 3] if comes else [1, 1]}
 
 
 @pytest.mark.timeout(60)

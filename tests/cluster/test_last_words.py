@@ -109,14 +109,41 @@ def test_next_try_after_a_row_was_named_a_killer_knows_of_those_before() -> None
     assert assignment.attempt == 2
 
 
-def test_ray_that_does_not_start_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(**_: Any) -> None:
-        raise Exception("The current node timed out during startup. This could happen because ...\nmore")
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[Exception | None]:
+    """What each start of Ray comes to; those that have not happened yet."""
+    wanted: list[Exception | None] = []
+
+    def init(**_: Any) -> None:
+        if (error := wanted.pop(0)) is not None:
+            raise error
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", late)
+    monkeypatch.setattr(ray, "init", init)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return wanted
+
+
+LATE = Exception("The current node timed out during startup. This could happen because ...\nmore")
+
+
+def test_ray_that_does_not_start_is_an_error_of_ours(starts: list[Exception | None]) -> None:
+    starts += [LATE, LATE, LATE, None]
     with pytest.raises(
         RunError, match=r"Ray has not started on this machine: The current node timed out .*\n  it waits 30"
     ):
         start_ray(None)
+    assert starts == [None]
+
+
+def test_ray_that_is_late_is_started_again(starts: list[Exception | None]) -> None:
+    starts += [LATE, None]
+    start_ray(None)
+    assert starts == []
+
+
+def test_ray_that_cannot_start_is_not_asked_again(starts: list[Exception | None]) -> None:
+    starts += [ValueError("no room for the object store"), None]
+    with pytest.raises(RunError, match="Ray has not started on this machine: no room for the object store"):
+        start_ray(None)
+    assert starts == [None]
