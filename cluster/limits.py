@@ -3,7 +3,7 @@
 Time: the process ends, with its stack on stderr, by a timer of C that needs no turn of the interpreter: a regular
 expression or a parser that never comes back gives it none. Memory: what is asked for beyond the limit is refused, so
 that a stage raises `MemoryError` (and its table is bisected), or its library ends the process. A process that ends is
-met by the driver, which finds the row (stream.py: after_death). The operating system, left alone, would choose among
+met by the driver, which finds the row (driver/assignment.py). The operating system, left alone, would choose among
 the node's processes, or take the whole node.
 """
 

@@ -17,6 +17,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from cluster.commit import Target
+from cluster.driver.assignment import MAX_ATTEMPTS, MAX_DEATHS, Assignment, Busy, after_death, after_error
 from cluster.driver.balance import Balance
 from cluster.driver.nodes import Nodes
 from cluster.driver.pool import Pool, ready_of, spawn
@@ -28,7 +29,6 @@ from cluster.plan import PlannedStep
 from cluster.shards import Shard
 from cluster.signals.events import PoolSeen
 from cluster.signals.progress import Progress
-from cluster.stream import MAX_ATTEMPTS, MAX_DEATHS, Assignment, Busy, after_death, after_error
 from cluster.worker import Failed, ShardEnd, Sink, Worker
 from schemas.manifest import Manifest
 from stages.stage import name_of

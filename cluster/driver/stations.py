@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from cluster.driver.assignment import Assignment, Busy
 from cluster.driver.pool import Pool
-from cluster.stream import Assignment, Busy
 from cluster.worker import ShardEnd
 
 QUEUE_BYTES = 256 << 20  # text waiting before a pool; a table more may be on its way

@@ -10,11 +10,12 @@ from ray.exceptions import RayActorError
 
 from cluster.chain import Batch, Chain
 from cluster.commit import Target, read_manifests
+from cluster.driver.assignment import Assignment, Busy
 from cluster.driver.pool import start_ray
 from cluster.errors import RunError
 from cluster.plan import PlannedStep
 from cluster.shards import Shard
-from cluster.stream import Assignment, Busy, RayRunner
+from cluster.stream import RayRunner
 from cluster.work import Careful, TableDone
 from cluster.worker import Failed, ShardEnd, Sink
 from schemas import columns as c

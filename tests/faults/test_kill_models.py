@@ -124,13 +124,11 @@ def test_no_answer_is_paid_for_twice(tmp_path: Path, runner: str, gpus: float, v
             part = dice.uniform(0.5, 0.8) * PROMPTS / len(victims) / KILLS
             if not until(server, process, sum(paid(server).values()) + round(part)):
                 break
-            workers = workers_of(psutil.Process(process.pid))
-            asking = [worker for worker in workers if not gpus or is_asking(worker)]
             if victim == "driver":
-                kills.append(kill_driver(server, process, asking))
+                kills.append(kill_driver(server, process, asking(process, gpus)))
                 process = start(file, source, output, runner)
-            else:
-                kills.append(kill_worker(server, dice.choice(asking)))
+            elif workers := one_of_asking(process, gpus):
+                kills.append(kill_worker(server, dice.choice(workers)))
         finish(process, output)
         again = check_paid(server, kills, PROMPTS, CONCURRENCY)
         in_flight = [len(kill.in_flight(server)) for kill in kills]
@@ -138,6 +136,25 @@ def test_no_answer_is_paid_for_twice(tmp_path: Path, runner: str, gpus: float, v
     assert sum(in_flight) > 0, "no kill met a run in its middle"
     assert facts(output) == expected
     assert nothing_left(output)
+
+
+def asking(process: subprocess.Popen[str], gpus: float) -> list[psutil.Process]:
+    """The run's workers that hold a model and are at a table."""
+    try:
+        return [w for w in workers_of(psutil.Process(process.pid)) if not gpus or is_asking(w)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def one_of_asking(process: subprocess.Popen[str], gpus: float) -> list[psutil.Process]:
+    """The same, once there is one: between two tables there may be none. None if the run has ended."""
+    while not (found := asking(process, gpus)):
+        try:
+            process.wait(timeout=0.02)
+            return []
+        except subprocess.TimeoutExpired:
+            continue
+    return found
 
 
 def is_asking(worker: psutil.Process) -> bool:
