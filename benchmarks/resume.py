@@ -4,8 +4,10 @@
 
 One JSON line. The recipe is the first step of `web`; the manifests are that of a real shard with other names, sources
 and counts, written through our schema, and packed as the driver packs them while it commits. The S3 server is moto, a
-process of its own over HTTP on loopback, filled from within; its CPU time is told beside the run's. `start_s` is from
-the start of the process to the first line of its log, which says what is left to do; `run_s` to its end. The cases:
+process of its own over HTTP on loopback, filled from within, with listings of ours (listing_server.py: each page takes
+`page_s`); its CPU time is told beside the run's. `start_s` is from the start of the process to the first line of its
+log, which says what is left to do; `run_s` to its end; `load` is how many processes wanted the machine's CPUs in the
+minute before. The cases:
 
     s3, disk            nothing is left to do
     s3-undone           some shards are
@@ -211,7 +213,8 @@ def main() -> None:
         "s3-unpacked": lambda: on_s3(arguments.shards, 0, packed=False),
         "disk": lambda: on_disk(arguments.shards),
     }
-    record("resume", {"shards": arguments.shards, **{case: cases[case]() for case in arguments.only}})
+    figures = {case: {"load": round(os.getloadavg()[0], 1), **cases[case]()} for case in arguments.only}
+    record("resume", {"shards": arguments.shards, "page_s": PAGE_S, **figures})
     return None
 
 

@@ -85,7 +85,9 @@ class Account:
         self.shards[shard] = Done(tag, counts.out, data.path, data.bytes, replay)
         for name in ("rows_in", "emitted", "out", "dead", "unreadable"):
             self._sums[name] += getattr(counts, name)
+        dropped = self._dropped
         for reason, rows in counts.dropped.items():
-            self._dropped[reason] += rows
-        self._stages[replay].update(dict.fromkeys(manifest.stages))
+            dropped[reason] += rows
+        if not manifest.stages.keys() <= self._stages[replay].keys():
+            self._stages[replay].update(dict.fromkeys(manifest.stages))
         self.cpu_seconds += manifest.cpu_seconds

@@ -16,7 +16,7 @@ from cluster.objects.listing import objects
 from cluster.storage import address, locate, open_input
 from stages.stage import Piece, Source
 
-RUN = 8  # files that one thread sees to before it is given more: one at a time costs more than looking at most
+RUN = 64  # files, at most, that one thread sees to before it is given more: to hand over one costs more than most take
 OPEN_AT_ONCE = 16  # files whose index is read at the same time while shards are planned
 
 
@@ -104,7 +104,8 @@ def make_shards(source: Source, files: tuple[InputFile, ...]) -> tuple[Shard, ..
             lazy.close()
         return [Shard(shard_name(piece), piece, file, (i, len(pieces))) for i, piece in enumerate(pieces)]
 
-    runs = [files[i : i + RUN] for i in range(0, len(files), RUN)]
+    run = min(RUN, -(-len(files) // OPEN_AT_ONCE))
+    runs = [files[i : i + run] for i in range(0, len(files), run)] if files else []
     with ThreadPoolExecutor(OPEN_AT_ONCE) as threads:
         made = tuple(
             shard for shards in threads.map(lambda run: [*map(split, run)], runs) for s in shards for shard in s
@@ -140,7 +141,7 @@ def _find(url: str) -> list[InputFile]:
     found = []
     for name, info in sorted(details.items()):
         below = name[len(path) :] if name.startswith(path) else posixpath.basename(name)
-        hidden = any(part.startswith((".", "_")) for part in below.split("/"))
+        hidden = "/." in f"/{below}" or "/_" in f"/{below}"
         if info.get("islink") and not hidden:
             info = _linked(filesystem, name, url)  # noqa: PLW2901
         if info["type"] == "file" and not hidden:

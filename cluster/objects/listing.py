@@ -1,6 +1,6 @@
 """Long listings of S3: many pages at a time, and each read in a tenth of botocore's time.
 
-A store gives a thousand names a page, and the next page only to who has the one before: 90,000 take 90 answers in a row.
+A store gives a thousand names a page, and the next page only to who has that one: 90,000 take 90 answers in a row.
 Where a page shows that names count on (`...-00999.warc.gz`), what is behind it is asked for in parts side by side, by
 prefix: together the parts are all that is behind that page, whatever there is. A page on whose order nothing can be
 built is followed by the next one.
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from os.path import commonprefix
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree  # expat, by which botocore reads the same answers
 
@@ -20,6 +20,7 @@ AT_ONCE = 10  # requests: as many connections as botocore keeps
 LEVELS = 2  # places of a number at which one page is split: 1,000 and 10,000 behind a page of 0 to 999
 RUNS = ("0123456789", "abcdef")  # what names count with: signs that follow one another
 OVER = "~"  # behind whatever else stands there in a name; what is behind this one is asked for twice
+BEFORE_PARSE = "before-parse.s3.*"  # its handlers come before those of an operation by name
 FIRST, LAST = b"<Contents>", b"</Contents>"
 
 
@@ -88,9 +89,11 @@ def split(part: Part, page: list[str]) -> list[Part]:
     Of names that agree up to where they count: those that begin as the last one, then those with a higher digit in a
     place before, then whatever is behind those.
     """
-    if not page or page[0] <= part.after or any(a >= b for a, b in zip(page, page[1:], strict=False)):
+    if not page or page[0] <= part.after or any(a >= b for a, b in pairwise(page)):
         return []  # the store sorts in another way, or does not know `after`
-    last, same = page[-1], len(commonprefix([page[0], page[-1]]))
+    last = page[-1]
+    differ = (at for at, (a, b) in enumerate(zip(page[0], last, strict=False)) if a != b)
+    same = next(differ, len(page[0]))
     places = [at for at in range(same - 1, len(part.prefix) - 1, -1) if _higher(last[at])][:LEVELS]
     if not places:
         return []
@@ -112,15 +115,27 @@ def _higher(sign: str) -> str:
 def with_quick_pages(session: Any) -> Any:
     """`session`, an aiobotocore one: its clients read listings by `read_contents`, and what it leaves by themselves."""
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
-    session.get_component("event_emitter").register_first("before-parse.s3.ListObjectsV2", read_contents)
+    events = session.get_component("event_emitter")
+    events.register_first(BEFORE_PARSE, read_contents)
+    from botocore import handlers  # type: ignore[import-untyped]  # noqa: PLC0415 - a second of imports
+
+    # Botocore looks for an error in every answer, by parsing all of it. It gets what is left, as its parser does.
+    check = getattr(handlers, "_handle_200_error", None)
+    if check is not None:
+        events.unregister(BEFORE_PARSE, check)
+        events.register(BEFORE_PARSE, check)
     return session
 
 
-def read_contents(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+def read_contents(
+    operation_model: Any, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+) -> None:
     """Botocore's event `before-parse`: what a page lists is read here, and the rest of the answer left to botocore.
 
     An answer that is not as S3 writes it is left as it is.
     """
+    if operation_model.name != "ListObjectsV2":
+        return
     body = response_dict["body"]
     begin, end = body.find(FIRST), body.rfind(LAST) + len(LAST)
     if response_dict["status_code"] != 200 or not 0 <= begin < end:

@@ -1,5 +1,6 @@
 """Packs of manifests: taken only for what the listing shows, on an S3 server; the account is that of the manifests."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ from cluster.account import Account
 from cluster.commit import read_manifests
 from cluster.errors import AccountError
 from cluster.objects import packs
-from cluster.objects.packs import Packer, each_manifest, listed
+from cluster.objects.packs import Packer, each_manifest, listed, manifest_of
 from cluster.shards import InputFile, Shard
 from cluster.signals.events import ShardCommitted
 from cluster.storage import Folder
-from schemas.manifest import Counts, File, Manifest, ManifestError, StageCost
+from schemas.manifest import Counts, File, Manifest, ManifestError, StageCost, from_json
 from stages.stage import Piece
 from tests.cluster.conftest import BUCKET
 
@@ -172,6 +173,26 @@ def test_disk_has_no_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     account.refresh(pack=True)
     assert account.counts.out == 12
     assert [path.name for path in tmp_path.iterdir()] == ["manifests"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({"seconds": float("nan")}, None),  # Python writes and reads it
+        ({"source": {"uri": "s3://in/\ud800"}}, None),
+        ({"counts": {"rows_in": 2**70, "out": 2**70}}, None),  # orjson has none beyond 64 bits
+        ({"seconds": "1"}, "seconds '1' is no number"),
+        ({"colour": "red"}, "unknown field 'colour'"),
+    ],
+)
+def test_manifest_is_what_the_slow_parser_makes_of_it(tmp_path: Path, changed: Any, fault: str | None) -> None:
+    data = json.dumps({**json.loads(manifest("s0").to_json()), **changed}).encode()
+    if fault is None:
+        assert repr(manifest_of(Folder(str(tmp_path)), "manifests/s0.json", data)) == repr(from_json(data, ""))
+        return
+    with pytest.raises(ManifestError) as caught:
+        manifest_of(Folder("/out/only"), "manifests/s0.json", data)
+    assert str(caught.value) == f"/out/only/manifests/s0.json: {fault}"
 
 
 def test_manifest_under_another_name_is_refused(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def test_step_json_says_what_the_step_is(source: Path, out: Path) -> None:
     assert first["stages"] == ["DropWith", "ContentHash"]
     assert first["fingerprint"] == plan.steps[0].fingerprint
     assert [i["uri"].rpartition("/")[2] for i in first["inputs"]] == ["a.txt", "b.txt"]
-    assert second["inputs"] == []
+    assert second["inputs"] == second["index"] == []
+    assert sum('"uri"' in line for line in (out / "filter/step.json").read_text().splitlines()) == 2  # a line each
     assert first["schema"]["text"] == "large_string"
 
 

@@ -123,6 +123,12 @@ def test_files_of_one_name_in_two_folders_are_two_shards(tmp_path: Path) -> None
     assert all(name.startswith("part-") for name in names)
 
 
+@pytest.mark.parametrize("files", [0, 1, 15, 16, 17, 1025, 2000])
+def test_shards_are_in_the_order_of_the_files_however_many(files: int) -> None:
+    inputs = tuple(InputFile(f"file:///in/{number}.txt", 1, "") for number in range(files))
+    assert [shard.file for shard in make_shards(ReadLines(), inputs)] == list(inputs)
+
+
 def test_shards_that_would_share_a_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"a.txt": "a", "b.txt": "b"})
     monkeypatch.setattr(module, "shard_name", lambda piece: "same")

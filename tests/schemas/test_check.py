@@ -1,10 +1,9 @@
 """One error names every fault, and the nearest name."""
 
 import pyarrow as pa
-import pytest
 
 from schemas import columns as c
-from schemas.check import SchemaError, check_table, conform, missing, nearest
+from schemas.check import conform, missing, nearest
 
 SCHEMA = pa.schema([c.ID, c.BODY])
 
@@ -28,25 +27,6 @@ def test_column_of_another_type_is_named_with_both() -> None:
 
 def test_nothing_missing_is_no_fault() -> None:
     assert missing(SCHEMA, pa.schema([c.BODY]), "Pii") == []
-
-
-def test_table_that_fits_passes() -> None:
-    check_table(pa.table({"id": ["a"], "text": ["x"]}, SCHEMA), SCHEMA, "file")
-
-
-def test_every_fault_of_a_table_is_in_one_error() -> None:
-    table = pa.table({"id": pa.array([None, "a"], pa.string()), "txt": ["x", "y"]})
-    with pytest.raises(SchemaError) as caught:
-        check_table(table, SCHEMA, "a.parquet")
-    assert str(caught.value) == (
-        "a.parquet: column 'id' has 1 nulls, none allowed; column 'text' (large_string) is missing; "
-        "column 'txt' is not in the schema; did you mean 'text'?"
-    )
-
-
-def test_table_with_another_type_is_refused() -> None:
-    with pytest.raises(SchemaError, match="column 'text' is string, expected large_string"):
-        check_table(pa.table({"id": ["a"], "text": ["x"]}), SCHEMA, "file")
 
 
 def test_conform_orders_fills_and_leaves_out() -> None:

@@ -49,6 +49,19 @@ def test_manifest_is_read_as_it_was_written() -> None:
     assert from_json(MANIFEST.to_json().encode(), "here") == MANIFEST
 
 
+def test_what_a_manifest_leaves_out_of_a_count_is_none() -> None:
+    counts = {"rows_in": 3, "out": 3, "dropped": {}}
+    read = from_json(changed(counts=counts, stages={"Upper": {"rows_in": 3}}), "here")
+    assert (read.counts, read.stages) == (Counts(3, 0, 3), {"Upper": StageCost(3)})
+
+
+def test_what_is_read_is_frozen() -> None:
+    read = from_json(MANIFEST.to_json(), "here")
+    for part in (read, read.counts, read.files[0], *read.stages.values()):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            part.rows_in = 7  # type: ignore[misc,union-attr]
+
+
 def test_rows_that_do_not_add_up_are_refused_when_read() -> None:
     counts = dataclasses.asdict(dataclasses.replace(MANIFEST.counts, out=1))
     with pytest.raises(ManifestError, match=r"^here: 1 rows went in and came out nowhere$"):
