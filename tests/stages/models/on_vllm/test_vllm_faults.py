@@ -113,4 +113,4 @@ def test_what_cannot_start_ends_the_run(tmp_path: Path, llama: Path) -> None:
     with pytest.raises(WorkerBrokenError, match=r"narrow: its processes have died"):
         list(engine.generate([Request(Prompt(text="x"))]))
     engine.close()
-    assert alive() == before
+    assert [process for process in alive() if process not in before] == []  # one of those before may be ending
