@@ -43,6 +43,7 @@ faults: install  ## the long form of the fault suite, twenty minutes and more
 	HEADRACE_FAULTS=1 HEADRACE_KILLS=10 $(BIN)/python -m pytest tests/faults tests/infra tests/cluster/test_barrier_crash.py \
 		tests/pipelines/test_served.py tests/pipelines/test_web.py tests/pipelines/test_dedup_stream.py \
 		tests/cluster/test_barrier_order.py tests/security
+	HEADRACE_HYPOTHESIS=random $(BIN)/python -m pytest -m hypothesis
 
 s3: install      ## commit, resume and lease against Ceph's gateway (Debian: radosgw ceph-mon ceph-osd ceph-common)
 	where=$$(mktemp -d)/ceph; set=$$(sh tests/s3/radosgw.sh start $$where) && eval "$$set" && \
@@ -71,7 +72,7 @@ format: install  ## rewrite to the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install   ## every benchmark, one JSON line each
+bench: install   ## most of benchmarks/, one JSON line each
 	@for b in engine web linearity agreement memory minhash language extraction screen dedup substring decontaminate model_server synthetic_cpt simulate resume; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 clean:           ## forget what was built here

@@ -5,9 +5,9 @@
 Documents are those of ../shared/data whose site (document, where the site is unknown) is held back, labelled by people
 (quality-lines-dev) or by their reference text (pages-dev, extracted in three lenient ways); and clean text of theirs
 with generated boilerplate of families that were, and were not, in the training. Each goes the whole way: numbered
-chunks, greedy generation, parsing, removal. Rivals: to keep all, the best rule of one number fitted to the source alone,
-and one such rule for all sources, which the refiner is too; fitted to the sites that it was trained on. How the bundled
-model was made is in its training.json and its card (stages/refine/refiner/README.md).
+chunks, greedy generation, parsing, removal. Rivals: to keep all, the best rule of one number fitted to the source
+alone, and one such rule for all sources, which the refiner is too; fitted to the sites that it was trained on. How the
+bundled model was made is in its training.json and its card (stages/refine/refiner/README.md).
 """
 
 import argparse

@@ -20,6 +20,7 @@ barrier   what must be known of all rows before the first one of a step flows: w
 storage   any fsspec folder: list, read, write so that a file is visible only when whole
   objects/    conditional writes, uploads, listings, packs of manifests, patience with a store
 lease     one run at a time on an output
+flocked   a lock of the kernel on a file that its holder may delete
 ledger    answers that were paid for, on the object store: who asks later, wherever, has them without paying again
   answers/    its objects, the index of their keys, the journal of what is in hand
 asked     what models were asked, added up

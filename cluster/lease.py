@@ -25,10 +25,7 @@ from typing import Any
 import psutil
 
 from cluster.errors import ConfigError, LeaseLostError
-from cluster.objects.azure import Azure
 from cluster.objects.conditional import slot
-from cluster.objects.gcs import GCS
-from cluster.objects.s3 import S3
 from cluster.objects.swap import NotSupportedError, Seen, Slot
 from cluster.storage import Folder
 
@@ -166,8 +163,8 @@ def who(record: dict[str, Any]) -> str:
 
 def _tested(place: Slot, mine: Seen, folder: Folder, tell: Callable[[str], None]) -> Seen:
     """A store may take a condition and pay no heed to it: then a second first put is taken too."""
-    if isinstance(place, S3 | Azure | GCS) and (again := place.swap(None, mine.data + b"\n")) is not None:
-        heedless = f"the store pays no heed to {place.first_put}"
+    if place.condition and (again := place.swap(None, mine.data + b"\n")) is not None:
+        heedless = f"the store pays no heed to {place.condition}"
         tell(f"output {folder.url}: two runs at once are not kept apart here: {heedless}")
         return again
     return mine

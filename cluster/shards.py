@@ -9,6 +9,7 @@ import posixpath
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, BinaryIO, cast
 
 from cluster.errors import ConfigError
@@ -16,7 +17,7 @@ from cluster.objects.listing import objects
 from cluster.storage import address, locate, open_input
 from stages.stage import Piece, Source
 
-RUN = 64  # files, at most, that one thread sees to before it is given more: to hand over one costs more than most take
+FILES_AT_A_TIME = 64  # at most, that one thread sees to: to hand over one file costs more than most take
 OPEN_AT_ONCE = 16  # files whose index is read at the same time while shards are planned
 
 
@@ -96,20 +97,21 @@ def list_inputs(urls: list[str]) -> tuple[InputFile, ...]:
 def make_shards(source: Source, files: tuple[InputFile, ...]) -> tuple[Shard, ...]:
     """Cut `files` into shards as `source` splits them. Files are opened only if the source looks into them."""
 
-    def split(file: InputFile) -> list[Shard]:
-        lazy = LazyFile(file.uri)
-        try:
-            pieces = source.split(cast(BinaryIO, lazy), file.uri, file.size)
-        finally:
-            lazy.close()
-        return [Shard(shard_name(piece), piece, file, (i, len(pieces))) for i, piece in enumerate(pieces)]
+    def split(some: tuple[InputFile, ...]) -> list[Shard]:
+        shards: list[Shard] = []
+        for file in some:
+            lazy = LazyFile(file.uri)
+            try:
+                pieces = source.split(cast(BinaryIO, lazy), file.uri, file.size)
+            finally:
+                lazy.close()
+            shards += [Shard(shard_name(piece), piece, file, (i, len(pieces))) for i, piece in enumerate(pieces)]
+        return shards
 
-    run = min(RUN, -(-len(files) // OPEN_AT_ONCE))
-    runs = [files[i : i + run] for i in range(0, len(files), run)] if files else []
+    n = max(1, min(FILES_AT_A_TIME, -(-len(files) // OPEN_AT_ONCE)))
     with ThreadPoolExecutor(OPEN_AT_ONCE) as threads:
-        made = tuple(
-            shard for shards in threads.map(lambda run: [*map(split, run)], runs) for s in shards for shard in s
-        )
+        parts = threads.map(split, (files[i : i + n] for i in range(0, len(files), n)))
+        made = tuple(chain.from_iterable(parts))
     by_name: dict[str, Shard] = {}
     for shard in made:
         other = by_name.setdefault(shard.name, shard)

@@ -17,18 +17,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
+from cluster.asked import summed
 from cluster.commit import read_manifests
 from cluster.storage import Folder
-from pipelines.usage import leaves
+from pipelines.status import read
+from pipelines.usage import Usage, answers_in
 from schemas import columns as c
 from schemas.manifest import Manifest
 
 FILES = 16  # that are read at a time
-SUMS = ("calls", "from_ledger", "prompt_tokens", "completion_tokens", "cost")
 NAMES = ("stage", "model", "decision")
 SHOWN = 6  # decisions on the terminal
 
@@ -61,7 +58,7 @@ def lines_of(step: dict[str, Any]) -> Iterator[str]:
 
 
 def _models(folder: Folder, step: str) -> dict[str, Any]:
-    about = json.loads(folder.get(f"{step}/step.json")) if folder.exists(f"{step}/step.json") else {}
+    about = read(folder, f"{step}/step.json") or {}
     if c.ANSWERS.name not in about.get("schema", {}):
         return {}
     below, stages = folder.below(step), list(dict.fromkeys(about["stages"]))
@@ -78,7 +75,9 @@ def _models(folder: Folder, step: str) -> dict[str, Any]:
 
 def _entry(stage: str, model: str, total: Told) -> dict[str, Any]:
     mine = {(what, decision): n for (its, of, what, decision), n in total.items() if (its, of) == (stage, model)}
-    sums: dict[str, Any] = {name: sum(n for (what, _), n in mine.items() if what == name) for name in ("rows", *SUMS)}
+    sums: dict[str, Any] = {
+        name: sum(n for (what, _), n in mine.items() if what == name) for name in ("rows", *Usage._fields)
+    }
     rows = {decision: n for (what, decision), n in mine.items() if what == "rows"}
     ordered = dict(sorted(rows.items(), key=lambda item: (-item[1], item[0])))
     return {"stage": stage, "model": model, **sums, "cost": round(sums["cost"], 6), "decisions": ordered}
@@ -90,23 +89,11 @@ def _told(folder: Folder, manifest: Manifest, stages: list[str], replayed: set[s
     for file in manifest.files:
         if file.path in replayed:
             continue
-        with folder.open(file.path) as opened:
-            parquet = pq.ParquetFile(opened)
-            if not c.has(parquet.schema_arrow, c.ANSWERS):
-                continue
-            wanted = [part for part in leaves(parquet, c.ANSWERS.name) if part.rpartition(".")[2] in (*NAMES, *SUMS)]
-            for batch in parquet.iter_batches(columns=wanted):
-                entries = pc.list_flatten(batch.column(0))
-                columns = {name: entries.field(name) for name in (*NAMES, *SUMS)}
-                groups = pa.table(columns).group_by(list(NAMES)).aggregate([([], "count_all"), *_sums()])
-                for row in groups.to_pylist():
-                    if row["stage"] in stages:
-                        key = row["stage"], row["model"] or "", row["decision"] or ""
-                        total[*key[:2], "rows", key[2]] += row["count_all"]
-                        for name in SUMS:
-                            total[*key[:2], name, key[2]] += row[f"{name}_sum"] or 0
+        for answers in answers_in(folder, file.path, (*NAMES, *Usage._fields)):
+            for row in summed([answers], NAMES, Usage._fields):
+                if row["stage"] in stages:
+                    key = row["stage"], row["model"] or "", row["decision"] or ""
+                    total[*key[:2], "rows", key[2]] += row["entries"]
+                    for name in Usage._fields:
+                        total[*key[:2], name, key[2]] += row[name]
     return total
-
-
-def _sums() -> list[tuple[str, str]]:
-    return [(name, "sum") for name in SUMS]

@@ -67,7 +67,7 @@ def _refiner(command: argparse.ArgumentParser) -> None:
 
 def train_refiner_command(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: more threads are slower at this size
-    from pipelines.train import annotated_documents, as_text, train_refiner  # noqa: PLC0415 - torch takes seconds
+    from pipelines.train import Labels, annotated_documents, as_text, train_refiner  # noqa: PLC0415 - torch takes long
     from stages.models.refiner.train import Settings  # noqa: PLC0415
 
     _at_least(arguments, sample=1, seed=0)
@@ -89,16 +89,8 @@ def train_refiner_command(arguments: argparse.Namespace) -> int:
         )
         _tell(f"annotator: {len(labelled)} documents, rejected {rejected}")
     settings = Settings(arguments.minutes, arguments.steps, arguments.seed, start=arguments.start)
-    found = train_refiner(
-        arguments.output,
-        arguments.input,
-        arguments.pages,
-        arguments.truth,
-        settings,
-        labelled,
-        arguments.unread,
-        tell=_tell,
-    )
+    labels = Labels(arguments.input, arguments.pages, arguments.truth, arguments.unread, labelled)
+    found = train_refiner(arguments.output, labels, settings, tell=_tell)
     say(json.dumps(found) if arguments.json else as_text(found))
     return 0
 

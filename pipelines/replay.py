@@ -26,7 +26,7 @@ from cluster.seen.remember import Ask
 from cluster.signals.metrics import cpu_seconds
 from cluster.storage import Folder, address, locate
 from pipelines.asked import with_models
-from pipelines.status import steps_in_order
+from pipelines.status import read, steps_in_order
 from schemas import columns as c
 from schemas.document import DEAD
 from schemas.manifest import Counts, Manifest
@@ -43,16 +43,17 @@ def replay(output: str, holder: str = "") -> dict[str, Any]:
     steps = steps_in_order(folder)
     if not steps:
         raise ConfigError(f"{output}: no run of headrace is there")
-    result = json.loads(folder.get("run.json")) if folder.exists("run.json") else None
+    result = read(folder, "run.json")
+    about = {name: read(folder, f"{name}/step.json") or {} for name in steps}
     folder.delete("run.json")  # until all steps have the rows, the run is not whole
     found: list[dict[str, Any]] = []
     stale: list[str] = []
     for name in steps:
-        upstream = json.loads(folder.get(f"{name}/step.json"))["upstream"]
+        upstream = about[name].get("upstream")
         if upstream in stale or (upstream in steps and _lacks_rows(folder.below(name), folder.below(upstream))):
             stale.append(name)
         else:
-            found.append(_replay_step(folder, name, holder))
+            found.append(_replay_step(folder, name, about[name], holder))
     for name in reversed(stale):  # or a run that goes on from here would keep what was made from those that are gone
         discard(folder.below(name))
     if result is not None and not stale and not any(step["dead_before"] for step in found):
@@ -90,8 +91,7 @@ def _lacks_rows(folder: Folder, upstream: Folder) -> bool:
     )
 
 
-def _replay_step(folder: Folder, name: str, holder: str) -> dict[str, Any]:
-    step = json.loads(folder.get(f"{name}/step.json"))
+def _replay_step(folder: Folder, name: str, step: dict[str, Any], holder: str) -> dict[str, Any]:
     target = Target(f"{folder.url}/{name}", step.get("removed_text", True), holder)
     paths = list(committed_files(target.folder, "dead"))
     if not paths:  # stages are slow to make: they read their models' files

@@ -20,8 +20,8 @@ def status(output: str) -> dict[str, Any]:
     steps = steps_in_order(folder)
     if not steps:
         raise ConfigError(f"{output}: no run of headrace is there")
-    last = _read(folder, "status.json")
-    result = _read(folder, "run.json")
+    last = read(folder, "status.json")
+    result = read(folder, "run.json")
     if result is not None:
         state = result.get("status", "stopped")
     else:
@@ -55,7 +55,7 @@ def steps_in_order(folder: Folder) -> list[str]:
     """The steps that are in an output, in the order they run: each behind the one it reads."""
     after = {}
     for name in folder.folders():
-        if (step := _read(folder, f"{name}/step.json")) is not None:
+        if (step := read(folder, f"{name}/step.json")) is not None:
             if "version" in step:
                 check_layout(step, f"{folder.url}/{name}/step.json")
             after[name] = step.get("upstream")
@@ -67,7 +67,8 @@ def steps_in_order(folder: Folder) -> list[str]:
     return ordered
 
 
-def _read(folder: Folder, name: str) -> dict[str, Any] | None:
+def read(folder: Folder, name: str) -> dict[str, Any] | None:
+    """A file of a run; None if it is not there, `ConfigError` if it is damaged."""
     try:
         found = json.loads(folder.get(name))
     except FileNotFoundError:

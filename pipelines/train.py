@@ -17,7 +17,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -38,7 +38,7 @@ from stages.models.refiner.train import Settings, train
 from stages.models.spec import Spec, parse
 from stages.read_warc import ReadWarc
 from stages.refine.agreed import from_unread
-from stages.refine.labels import Document, draws_the_line, from_page, is_held_back, labelled_rows
+from stages.refine.labels import Document, draws_the_line, from_page, is_held_back, is_whole, labelled_rows
 from stages.refine.prompt_format import PromptFormat
 from stages.stage import Unreadable
 
@@ -52,14 +52,21 @@ LEAST = 20  # documents below which there is nothing to learn from
 OF_TOKENIZER = 4_000_000  # characters of a source that the tokenizer is fitted to
 
 
+@dataclass(frozen=True)
+class Labels:
+    """Where labels come from: addresses of files, and documents that an annotator has labelled."""
+
+    inputs: Sequence[str] = ()  # rows with `lines` and `keep`
+    pages: Sequence[str] = ()
+    truth: str | None = None  # reference texts of the pages
+    unread: Sequence[str] = ()  # pages without one
+    annotated: Sequence[Document] = ()
+
+
 def train_refiner(
     output: str,
-    inputs: Sequence[str] = (),
-    pages: Sequence[str] = (),
-    truth: str | None = None,
+    labels: Labels,
     settings: Settings | None = None,
-    annotated: Sequence[Document] = (),
-    unread: Sequence[str] = (),
     generated: int = judge.GENERATED_CHUNKS,
     judged: int | None = 100,
     tell: Callable[[str], None] = print,
@@ -69,11 +76,13 @@ def train_refiner(
     Measured on `judged` documents of each source at most, and on `generated` chunks with generated boilerplate.
     """
     settings = settings or Settings()
-    documents, sources = read_documents(inputs, pages, truth)
-    documents += annotated
+    documents, sources = read_documents(labels.inputs, labels.pages, labels.truth)
+    documents += labels.annotated
     if len(documents) < LEAST:
         raise ConfigError(f"{len(documents)} labelled documents are too few to train on: {LEAST} are the least")
-    agreed, more = read_unread(unread, truth)
+    agreed, more = read_unread(labels.unread, labels.truth)
+    if broken := sum(source["broken"] for source in more):
+        tell(f"{broken} pages of --unread break an extractor, and teach nothing")
     learnt, line, held = split(documents)
     learnt += [d for d in agreed if not is_held_back(d.site)]
     tell(f"{len(learnt)} documents to learn from, {len(line)} to draw the line by, {len(held)} to judge by")
@@ -204,16 +213,20 @@ def read_unread(pages: Sequence[str], truth: str | None) -> tuple[list[Document]
     for file in list_inputs(list(pages)) if pages else ():
         html = _html([file.uri])
         found: list[Document] = []
+        broken = 0
         for url in sorted(html.keys() - {row["url"] for row in rows if row["text"]}):
             host = urlsplit(url).hostname or url
             above = (host.split(".", n)[-1] for n in range(host.count(".") + 1))
             site = sites.get(url) or next((name for name in above if name in names), host)
-            found += from_unread(url, site, "un", html[url])
+            labelled = from_unread(url, site, "un", html[url])
+            broken += labelled is None
+            found += labelled or []
         documents += found
         if not html:
             raise ConfigError(f"{file.uri}: no page in it; --unread takes web archives")
-        pages_used = len({document.name for document in found})
-        sources.append({"file": file.uri.rpartition("/")[2], "unread": len(html), "agreed": pages_used})
+        used = len({document.name for document in found})
+        name = file.uri.rpartition("/")[2]
+        sources.append({"file": name, "unread": len(html), "agreed": used, "broken": broken})
     return documents, sources
 
 
@@ -260,7 +273,7 @@ def vocabulary_texts(documents: Sequence[Document]) -> Iterator[str]:
     """Lines for the tokenizer: of each source as many, so that menus do not crowd out the languages."""
     left: Counter[str] = Counter()
     for document in documents:
-        if not document.source.endswith("/all") and left[document.source] < OF_TOKENIZER:
+        if not is_whole(document) and left[document.source] < OF_TOKENIZER:
             left[document.source] += sum(map(len, document.lines))
             yield from (line for line in document.lines if line)
 

@@ -1,11 +1,12 @@
 """What models were asked, as rows tell it themselves: calls, tokens and cost of each shard by the column `answers`."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cluster.asked import summed
 from cluster.storage import Folder
 from schemas import columns as c
 from schemas.manifest import Manifest
@@ -30,25 +31,23 @@ def usage_of(folder: Folder, manifest: Manifest, stages: set[str]) -> Usage:
     """What the stages of these names were told of the rows of one shard of the step in `folder`."""
     total = Usage()
     for file in manifest.files:
-        with folder.open(file.path) as opened:
-            parquet = pq.ParquetFile(opened)
-            if not c.has(parquet.schema_arrow, c.ANSWERS):
-                continue
-            parts = leaves(parquet, c.ANSWERS.name)  # what models wrote stays on disk
-            wanted = [part for part in parts if part.rpartition(".")[2] in ("stage", *Usage._fields)]
-            for batch in parquet.iter_batches(columns=wanted):
-                total = total.plus(_sum(batch.column(0), stages))
+        for answers in answers_in(folder, file.path, ("stage", *Usage._fields)):
+            for row in summed([answers], ("stage",), Usage._fields):
+                if row["stage"] in stages:
+                    total = total.plus(Usage(*(row[name] for name in Usage._fields)))
     return total
 
 
-def _sum(answers: pa.ListArray, stages: set[str]) -> Usage:
-    entries = pc.list_flatten(answers)
-    mine = pc.is_in(entries.field("stage"), pa.array(sorted(stages), pa.string()))
-    entries = entries.filter(mine)
-    return Usage(*(pc.sum(entries.field(name)).as_py() or 0 for name in Usage._fields))
+def answers_in(folder: Folder, path: str, names: Sequence[str], batch_rows: int = 1 << 16) -> Iterator[pa.ListArray]:
+    """The column `answers` of a file, of its entries the parts `names` alone; nothing of such a column of the user's.
 
-
-def leaves(parquet: pq.ParquetFile, column: str) -> list[str]:
-    """Paths of a nested column's parts, as the file's writer called them."""
-    paths = [parquet.schema.column(i).path for i in range(len(parquet.schema))]
-    return [path for path in paths if path.startswith(f"{column}.")]
+    What models wrote stays on disk if it is not among them.
+    """
+    with folder.open(path) as opened:
+        parquet = pq.ParquetFile(opened)
+        if not c.has(parquet.schema_arrow, c.ANSWERS):
+            return
+        paths = [parquet.schema.column(i).path for i in range(len(parquet.schema))]  # as the file's writer called them
+        parts = [path for path in paths if path.startswith(f"{c.ANSWERS.name}.")]
+        for batch in parquet.iter_batches(batch_rows, columns=[p for p in parts if p.rpartition(".")[2] in names]):
+            yield batch.column(0)

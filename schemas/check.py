@@ -1,4 +1,4 @@
-"""Validation: one error that names every fault of a table."""
+"""What a schema or a table has not that is asked of it, and the nearest name of what it has."""
 
 import difflib
 
@@ -26,28 +26,6 @@ def missing(have: pa.Schema, want: pa.Schema, who: str) -> list[str]:
             there = have.field(field.name).type
             faults.append(f"{who} reads {field.name!r} as {field.type}, found {there}")
     return faults
-
-
-def check_table(table: pa.Table, schema: pa.Schema, who: str) -> None:
-    """Raise `SchemaError` unless `table` has exactly the columns, types and non-null values of `schema`.
-
-    `who` names the stage or file in the message. All faults are reported at once.
-    """
-    faults = []
-    for field in schema:
-        if field.name not in table.column_names:
-            faults.append(f"column {field.name!r} ({field.type}) is missing")
-            continue
-        values = table.column(field.name)
-        if values.type != field.type:
-            faults.append(f"column {field.name!r} is {values.type}, expected {field.type}")
-        elif not field.nullable and values.null_count:
-            faults.append(f"column {field.name!r} has {values.null_count} nulls, none allowed")
-    for name in table.column_names:
-        if name not in schema.names:
-            faults.append(f"column {name!r} is not in the schema{nearest(name, schema.names)}")
-    if faults:
-        raise SchemaError(f"{who}: " + "; ".join(faults))
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

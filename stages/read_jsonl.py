@@ -20,7 +20,7 @@ from schemas.check import nearest
 from schemas.document import DOCUMENT
 from stages.compression import GZIP, READ_BYTES, ZSTD, Codec, End, Fault, Window, inflate
 from stages.ids import id_of, source_of
-from stages.stage import Piece, Read, Resources, Unreadable
+from stages.stage import Piece, Read, Resources, Unreadable, byte_ranges
 
 SCHEMA = pa.schema([*DOCUMENT, columns.META, columns.DROP_REASON])
 LINE_BYTES = 64_000_000  # a longer line is not read: it would be the whole of a file that has no lines
@@ -54,11 +54,8 @@ class ReadJsonl:
 
     def split(self, file: BinaryIO, uri: str, size: int) -> list[Piece]:
         """Byte ranges of at most `piece_bytes`; a piece owns the lines that begin in it."""
-        n_pieces = -(-size // self.piece_bytes)
-        if n_pieces <= 1 or _codec(file, uri) is not None:
-            return [Piece(uri)]
-        cuts = [size * i // n_pieces for i in range(n_pieces)]
-        return [Piece(uri, start, stop) for start, stop in zip(cuts, [*cuts[1:], None], strict=True)]
+        n = -(-size // self.piece_bytes)
+        return byte_ranges(uri, size, n if n > 1 and _codec(file, uri) is None else 1)
 
     def schema(self, file: BinaryIO, uri: str) -> pa.Schema:
         """The same for every file: a document, what else its line said, and why it was rejected."""

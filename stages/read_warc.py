@@ -27,7 +27,7 @@ import pyarrow as pa
 from schemas import columns
 from schemas.document import RECORD
 from stages.ids import id_of
-from stages.stage import Piece, Read, Resources, Unreadable
+from stages.stage import Piece, Read, Resources, Unreadable, byte_ranges
 from stages.warc.archive import read_archive
 from stages.warc.charset import to_utf8
 from stages.warc.http import BodyError, mime_of, parse_response
@@ -69,11 +69,8 @@ class ReadWarc:
 
     def split(self, file: BinaryIO, uri: str, size: int) -> list[Piece]:
         """Byte ranges of about `piece_bytes`; a piece owns the members that begin in it. Plain files stay whole."""
-        n_pieces = min(-(-size // self.piece_bytes), self.max_pieces)
-        if n_pieces <= 1 or codec_of(file, uri) is None:
-            return [Piece(uri)]
-        cuts = [size * i // n_pieces for i in range(n_pieces)]
-        return [Piece(uri, start, stop) for start, stop in zip(cuts, [*cuts[1:], None], strict=True)]
+        n = min(-(-size // self.piece_bytes), self.max_pieces)
+        return byte_ranges(uri, size, n if n > 1 and codec_of(file, uri) is not None else 1)
 
     def schema(self, file: BinaryIO, uri: str) -> pa.Schema:
         """The same for every archive: a record and why it was rejected."""

@@ -87,6 +87,12 @@ class Piece:
     stop: int | None = None
 
 
+def byte_ranges(uri: str, size: int, n: int) -> list[Piece]:
+    """A file of `size` bytes in `n` pieces of about the same size."""
+    cuts = [size * i // n for i in range(n)]
+    return [Piece(uri, start, stop) for start, stop in zip(cuts, [*cuts[1:], None], strict=True)]
+
+
 @dataclass(frozen=True)
 class Unreadable:
     """A part of a file that could not become a row: where it was (unit of `Piece`) and why."""

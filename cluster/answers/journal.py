@@ -14,7 +14,6 @@ that outlives it.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
@@ -30,6 +29,7 @@ from pathlib import Path
 
 from cluster.answers.index import KEY_BYTES
 from cluster.errors import RunError
+from cluster.flocked import holds
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class Journal:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | OURS, 0o600)
             except FileNotFoundError:  # another process has removed the folder, which was empty
                 continue
-            if _lock(descriptor) and _is_at(descriptor, path):
+            if _lock(descriptor, path):
                 return File(path, descriptor)
             _close(descriptor)  # another process took it for a dead one's before it had its lock
 
@@ -191,34 +191,21 @@ def _held(folder: Path) -> Iterator[bool]:
             yield False
             return
         try:
-            _lock(descriptor, wait=True)
-            if _is_at(descriptor, folder):
+            if _lock(descriptor, folder, wait=True):
                 yield True
                 return
         finally:
             _close(descriptor)
 
 
-def _lock(descriptor: int, wait: bool = False) -> bool:
+def _lock(descriptor: int, path: Path, wait: bool = False) -> bool:
     _locked.add(descriptor)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    return True
+    return holds(descriptor, path, wait)
 
 
 def _close(descriptor: int) -> None:
     _locked.discard(descriptor)
     os.close(descriptor)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether what is open is still what has this name."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
-    except FileNotFoundError:
-        return False
 
 
 def _journals(folder: Path) -> list[Path]:
@@ -238,7 +225,7 @@ def _lock_dead(path: Path) -> int | None:
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
         os.close(descriptor)
         raise OSError(f"{path} is no file of user {os.geteuid()}")
-    if _lock(descriptor) and _is_at(descriptor, path):
+    if _lock(descriptor, path):
         return descriptor
     _close(descriptor)
     return None

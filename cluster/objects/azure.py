@@ -17,7 +17,7 @@ class Azure:
     filesystem: Any
     container: str
     key: str
-    first_put: ClassVar[str] = "If-None-Match"
+    condition: ClassVar[str] = "If-None-Match"
 
     def read(self) -> Seen | None:
         async def get() -> Seen:

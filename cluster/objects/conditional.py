@@ -7,7 +7,6 @@ thing.
 
 import contextlib
 import errno
-import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,11 +14,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from cluster.flocked import holds
 from cluster.objects.azure import Azure
 from cluster.objects.gcs import GCS
 from cluster.objects.s3 import S3
@@ -53,6 +53,7 @@ class Locked:
     folder: Folder
     name: str
     alone: Callable[[], AbstractContextManager[Any]]
+    condition: ClassVar[None] = None
 
     def read(self) -> Seen | None:
         with contextlib.suppress(FileNotFoundError):
@@ -80,18 +81,14 @@ def _alone_on_disk(folder: Folder, name: str) -> Iterator[None]:
     while True:
         file = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
         try:
-            _lock(file, path)
-            if _is_at(file, path):
-                break
-        except BaseException:
+            if _lock(file, path):
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
             os.close(file)
-            raise
-        os.close(file)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(file)
 
 
 def _alone_in_memory() -> AbstractContextManager[Any]:
@@ -99,16 +96,9 @@ def _alone_in_memory() -> AbstractContextManager[Any]:
     return _MEMORY
 
 
-def _is_at(file: int, path: Path) -> bool:
+def _lock(file: int, path: Path) -> bool:
     try:
-        return path.stat().st_ino == os.fstat(file).st_ino
-    except FileNotFoundError:
-        return False
-
-
-def _lock(file: int, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        return holds(file, path)
     except OSError as error:
         if error.errno in NO_LOCKS:
             path.unlink(missing_ok=True)

@@ -18,13 +18,18 @@ from fsspec.asyn import sync
 from cluster.objects.gcs_patience import Patience, Request, check_upload
 from cluster.objects.swap import NotSupportedError, Seen
 
+TESTED = "2026.10.1"
+
 
 def google(**options: Any) -> Any:
     """The filesystem of gcsfs with our patience and our uploads."""
     try:
         from gcsfs.core import GCSFileSystem  # type: ignore[import-not-found]  # noqa: PLC0415 - of those who need it
     except ModuleNotFoundError as error:
-        raise ImportError(f"Google Cloud Storage needs gcsfs: pip install gcsfs ({error})") from error
+        raise ImportError(f"Google Cloud Storage needs gcsfs: pip install 'headrace[gcs]' ({error})") from error
+    once_of: Any = getattr(GCSFileSystem._request, "__wrapped__", None)  # a request without gcsfs's own tries
+    if once_of is None:
+        raise ImportError(f"this gcsfs sends its requests in a way that is not known here: pip install gcsfs=={TESTED}")
 
     class Google(GCSFileSystem):  # type: ignore[misc]
         """What gcsfs asks goes through `Patience`; a small file goes as `insert` sends it."""
@@ -39,7 +44,7 @@ def google(**options: Any) -> Any:
             async def once() -> Any:
                 if isinstance(body, bytes | memoryview):  # aiohttp sends those in one piece: nothing else goes on then
                     asked["data"] = io.BytesIO(body)
-                answer = await GCSFileSystem._request.__wrapped__(self, method, path, *args, **asked)
+                answer = await once_of(self, method, path, *args, **asked)
                 check_upload(answer, asked)
                 return answer
 
@@ -87,7 +92,7 @@ class GCS:
     filesystem: Any
     bucket: str
     key: str
-    first_put: ClassVar[str] = "ifGenerationMatch"
+    condition: ClassVar[str] = "ifGenerationMatch"
 
     def read(self) -> Seen | None:
         async def get() -> Seen:

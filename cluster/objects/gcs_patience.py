@@ -5,7 +5,6 @@ yet. What does not pass is told with the request and the object, and without wha
 """
 
 import asyncio
-import random
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -14,17 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from cluster.errors import StoreError
-from cluster.objects.patience import (
-    AGAIN,
-    FIRST_S,
-    FIRST_WAIT_S,
-    LONGEST_WAIT_S,
-    MAKE,
-    RENEW,
-    STATUSES,
-    WAIT,
-    patience_s,
-)
+from cluster.objects.patience import AGAIN, MAKE, STATUSES, Trouble
 from schemas import credentials
 
 BUSY = (408, 409, *STATUSES)  # 409: another request for the same object was on its way
@@ -70,11 +59,9 @@ class Patience:
     """Decides for the requests of one filesystem whether to send them again, and when."""
 
     renew: Callable[[], Awaitable[None]]
-    met: bool = False  # the store has answered this process
-    lost: bool = False  # patience was lost, and no answer since: the next request is not waited for again
 
     def __post_init__(self) -> None:
-        self._seconds = patience_s()
+        self._store = Trouble()
 
     async def send(self, once: Callable[[], Awaitable[Any]], request: Request) -> Any:
         """What `once` gives; `StoreError` when waiting has not helped."""
@@ -82,24 +69,16 @@ class Patience:
         while True:
             try:
                 answer = await once()
-                self.met, self.lost = True, False
+                self._store.over(well=True)
                 return answer
             except Exception as error:
                 status, why = _trouble(error)
                 if why is None:
-                    self.lost = False
+                    self._store.over(well=False)
                     raise _said(error, request) from None  # what gcsfs says may hold an address that lets others write
-            tries, now = tries + 1, time.monotonic()
-            since = since or now
-            wait = random.uniform(0.5, 1.0) * min(FIRST_WAIT_S * 2 ** (tries - 1), LONGEST_WAIT_S)
-            patience = self._seconds if self.met or status else min(self._seconds, FIRST_S)
-            expired = status == EXPIRED
-            lost = self.lost and not (expired and tries == 1)  # they may have been renewed by now
-            if lost or now - since + wait > patience:
-                self.lost = True
-                raise StoreError(f"{request}: {why}, for {now - since:.0f} s\n  {RENEW if expired else WAIT}")
-            await asyncio.sleep(wait)
-            if expired:
+            tries, since = tries + 1, since or time.monotonic()
+            await asyncio.sleep(self._store.wait(request, why, since, tries, bool(status), status == EXPIRED))
+            if status == EXPIRED:
                 await self.renew()
 
 

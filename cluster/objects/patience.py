@@ -46,34 +46,52 @@ def patience_s() -> float:
         raise ConfigError(f"{VARIABLE} should be a number of seconds, got {said!r}") from error
 
 
+class Trouble:
+    """How a store has answered one session, and so for how long a request that fails is sent again."""
+
+    def __init__(self) -> None:
+        self._seconds = patience_s()
+        self.met = False  # the store has answered this process
+        self._lost = False  # patience was lost, and no answer since: the next request is not waited for again
+
+    def over(self, well: bool) -> None:
+        """The store has answered for good: with what was asked for if `well`."""
+        self.met, self._lost = self.met or well, False
+
+    def wait(self, request: object, why: str, since: float, tries: int, answered: bool, expired: bool) -> float:
+        """Seconds before what was tried `tries` times, in trouble `since` then, is sent again; or `StoreError`.
+
+        `answered`: the trouble is one that the store told of; `expired`: of the credentials.
+        """
+        gone = time.monotonic() - since
+        wait: float = random.uniform(0.5, 1.0) * min(FIRST_WAIT_S * 2 ** (tries - 1), LONGEST_WAIT_S)
+        patience = self._seconds if self.met or answered else min(self._seconds, FIRST_S)
+        lost = self._lost and not (expired and tries == 1)  # they may have been renewed by now
+        if lost or gone + wait > patience:
+            self._lost = True
+            raise StoreError(f"{request}: {why}, for {gone:.0f} s\n  {RENEW if expired else WAIT}")
+        return wait
+
+
 class Patience:
-    """Decides for the requests of one session whether to send them again, and when."""
+    """Decides for the requests of one session to S3 whether to send them again, and when."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
-        self._seconds = patience_s()
-        self._met = False  # the store has answered this process
-        self._lost = False  # patience was lost, and no answer since: the next request is not waited for again
+        self._store = Trouble()
 
     async def __call__(self, **event: Any) -> float | None:
         """Botocore's event `needs-retry`: seconds to wait before the request is sent again; None to let it be."""
         code, why, passing = _trouble(event["response"], event["caught_exception"])
-        expired = code in EXPIRED or (code in UNSAID and self._met and await self._temporary())
+        expired = code in EXPIRED or (code in UNSAID and self._store.met and await self._temporary())
         if not (passing or expired):
             if event["caught_exception"] is None:
-                self._lost = False
-                self._met = self._met or event["response"][0].status_code < 300
+                self._store.over(well=event["response"][0].status_code < 300)
             if code in GONE:
                 raise StoreError(f"{_what(event)}: {why}\n  {MAKE}")
             return None
-        now = time.monotonic()
-        since = event["request_dict"]["context"].setdefault("headrace_trouble_since", now)
-        wait: float = random.uniform(0.5, 1.0) * min(FIRST_WAIT_S * 2 ** (event["attempts"] - 1), LONGEST_WAIT_S)
-        patience = self._seconds if self._met or code else min(self._seconds, FIRST_S)
-        lost = self._lost and not (expired and event["attempts"] == 1)  # they may have been renewed by now
-        if lost or now - since + wait > patience:
-            self._lost = True
-            raise StoreError(f"{_what(event)}: {why}, for {now - since:.0f} s\n  {RENEW if expired else WAIT}")
+        since = event["request_dict"]["context"].setdefault("headrace_trouble_since", time.monotonic())
+        wait = self._store.wait(_what(event), why, since, event["attempts"], bool(code), expired)
         if expired:
             await self._renew()
         return wait

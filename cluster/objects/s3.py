@@ -22,7 +22,7 @@ class S3:
     filesystem: Any
     bucket: str
     key: str
-    first_put: ClassVar[str] = "If-None-Match"
+    condition: ClassVar[str] = "If-None-Match"
 
     def read(self) -> Seen | None:
         async def get() -> Seen:

@@ -19,6 +19,11 @@ class Seen:
 class Slot(Protocol):
     """The place of the file."""
 
+    @property
+    def condition(self) -> str | None:
+        """What a store calls the condition of a first put; None where the place itself sees to it."""
+        ...
+
     def read(self) -> Seen | None:
         """What is there."""
         ...

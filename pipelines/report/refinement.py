@@ -21,7 +21,7 @@ from cluster.storage import Folder, open_input
 from pipelines.report.account import Account, StepLine
 from pipelines.report.difference import Part, difference
 from pipelines.report.sample import BATCH, MAX_FILES, MAX_ROWS, TEXT_FILES, TEXT_ROWS, list_files, texts_of, within
-from pipelines.usage import leaves
+from pipelines.usage import answers_in
 from schemas import columns as c
 from schemas.manifest import Manifest
 from stages.stage import Piece, StageError, Unreadable
@@ -104,7 +104,7 @@ def _step(folder: Folder, step: StepLine) -> Refinement:
     files = [file for part in PARTS for file in list_files(step, part)]
     chosen = within(files, MAX_ROWS, MAX_FILES)
     names = set(step.about["stages"])
-    counted = _summed([_entries(folder, path, names) for path in chosen])
+    counted = _summed([each for path in chosen for each in _entries(folder, path, names)])
     programs = _programs(folder, step, chosen)
     stages = tuple(
         _stage(name, counted.filter(pl.col("stage") == name), programs.get(name, (0, ())))
@@ -116,29 +116,20 @@ def _step(folder: Folder, step: StepLine) -> Refinement:
     return Refinement(step.name, rows, sum(n for _, n in files), stages, examples)
 
 
-def _entries(folder: Folder, path: str, names: set[str]) -> pl.DataFrame:
+def _entries(folder: Folder, path: str, names: set[str]) -> Iterator[pl.DataFrame]:
     """What `answers` of a file says of the stages `names`, added up by `KEY`; a stage's last word on a row counts."""
-    with folder.open(path) as file:
-        parquet = pq.ParquetFile(file)
-        parts = [part for part in _parts(parquet) if not part.endswith(".output")]
-        table = parquet.read(columns=parts) if parts else pa.schema([c.ANSWERS]).empty_table()
-    frame = pl.from_arrow(table.select([c.ANSWERS.name]))
-    assert isinstance(frame, pl.DataFrame)
-    each = frame.with_row_index("row").explode(c.ANSWERS.name).drop_nulls(c.ANSWERS.name).unnest(c.ANSWERS.name)
-    each = each.filter(pl.col("stage").is_in(sorted(names)))
-    each = each.unique(["row", "stage", "prompt_hash"], keep="last", maintain_order=True)
-    return each.group_by(KEY).agg(pl.col(SUMS).sum(), rows=pl.col("row").n_unique())
+    for answers in answers_in(folder, path, (*KEY, *SUMS)):
+        frame = pl.DataFrame({c.ANSWERS.name: pl.Series(answers)})
+        each = frame.with_row_index("row").explode(c.ANSWERS.name).drop_nulls(c.ANSWERS.name).unnest(c.ANSWERS.name)
+        each = each.filter(pl.col("stage").is_in(sorted(names)))
+        each = each.unique(["row", "stage", "prompt_hash"], keep="last", maintain_order=True)
+        yield each.group_by(KEY).agg(pl.col(SUMS).sum(), rows=pl.col("row").n_unique())
 
 
 def _summed(frames: list[pl.DataFrame]) -> pl.DataFrame:
     if not frames:
         return pl.DataFrame(schema=dict.fromkeys([*KEY, *SUMS, "rows"], pl.String))
     return pl.concat(frames).group_by(KEY).agg(pl.col(*SUMS, "rows").sum())
-
-
-def _parts(parquet: pq.ParquetFile) -> list[str]:
-    """Paths of the parts of `answers`; none where that is a column of the user's."""
-    return leaves(parquet, c.ANSWERS.name) if c.has(parquet.schema_arrow, c.ANSWERS) else []
 
 
 def _stage(name: str, rows: pl.DataFrame, programs: tuple[int, tuple[tuple[str, int, int], ...]]) -> ModelStage:
@@ -202,15 +193,12 @@ def _outputs(folder: Folder, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(stage, what its model wrote) of the first rows of each file, as far as the budget goes."""
     left = OUTPUT_ROWS
     for path in paths:
-        with folder.open(path) as file:
-            parquet = pq.ParquetFile(file)
-            parts = [part for part in _parts(parquet) if part.endswith((".stage", ".output"))]
-            for batch in parquet.iter_batches(BATCH, columns=parts, use_threads=False) if parts else ():
-                if left <= 0:
-                    return
-                left -= batch.num_rows
-                for entries in batch.column(0).to_pylist():
-                    yield from ((entry["stage"], entry["output"] or "") for entry in entries or ())
+        for answers in answers_in(folder, path, ("stage", "output"), BATCH):
+            if left <= 0:
+                return
+            left -= len(answers)
+            for entries in answers.to_pylist():
+                yield from ((entry["stage"], entry["output"] or "") for entry in entries or ())
 
 
 def _examples(folder: Folder, step: StepLine, names: set[str]) -> tuple[Example, ...]:

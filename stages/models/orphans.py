@@ -18,22 +18,17 @@ class Guard:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._others = _children()
-        self._known: set[int] = set()
+        self.known: set[int] = set()  # what is guarded
         self._shell = subprocess.Popen(  # noqa: S603 - ours; in a session of its own, where Ctrl-C does not reach it
             ["/bin/sh", "-c", GUARD], stdin=subprocess.PIPE, start_new_session=True, text=True
         )
         self._others.add(self._shell.pid)
 
-    @property
-    def pids(self) -> frozenset[int]:
-        """What is guarded."""
-        return frozenset(self._known)
-
     def look(self) -> None:
         """Guard the children, and theirs, that have come since it was made."""
         with self._lock:
-            new = _children() - self._others - self._known
-            self._known |= new
+            new = _children() - self._others - self.known
+            self.known |= new
             if new and self._shell.stdin is not None and not self._shell.stdin.closed:
                 self._shell.stdin.write("".join(f"{pid}\n" for pid in sorted(new)))
                 self._shell.stdin.flush()

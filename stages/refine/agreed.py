@@ -6,8 +6,6 @@ nothing and is left out. So a training has half as many pages again, of sites th
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
 
 from stages.extract import Settings, load
 from stages.refine.labels import Document, from_page, words
@@ -20,19 +18,17 @@ SOURCE = "agreed"
 def agreed_reference(html: str) -> str | None:
     """Trafilatura's text of the page, where headrace's is nearly the same; else None."""
     raw = html.encode(errors="replace")
-    try:
-        texts = [load(engine)(raw, Settings()) for engine in ("trafilatura", "headrace")]
-    except (ValueError, AssertionError, RecursionError):  # a page that breaks a parser teaches nothing
-        return None
+    texts = [load(engine)(raw, Settings()) for engine in ("trafilatura", "headrace")]
     first, second = (Counter(words(text)) for text in texts)
     if first.total() < LEAST or 2 * (first & second).total() < AGREED * (first.total() + second.total()):
         return None
     return texts[0]
 
 
-def from_unread(name: str, site: str, lang: str, html: str) -> Iterator[Document]:
-    """A page extracted in each lenient way there is, labelled by what is agreed on; nothing where nothing is."""
-    reference: Any = agreed_reference(html)
-    if reference is not None:
-        for document in from_page(name, site, lang, html, reference):
-            yield document._replace(source=document.source.replace("pages", SOURCE))
+def from_unread(name: str, site: str, lang: str, html: str) -> list[Document] | None:
+    """A page extracted in each lenient way there is, labelled by what is agreed on; None if it breaks an extractor."""
+    try:
+        reference = agreed_reference(html)
+    except (ValueError, AssertionError, RecursionError):
+        return None
+    return [] if reference is None else list(from_page(name, site, lang, html, reference, SOURCE))

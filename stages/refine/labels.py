@@ -163,12 +163,17 @@ def _holds(window: list[str], line: list[str]) -> bool:
     return any(window[i : i + len(line)] == line for i in range(len(window) - len(line) + 1))
 
 
-def from_page(name: str, site: str, lang: str, html: str, reference: str) -> Iterator[Document]:
-    """A page extracted in each lenient way there is, labelled by its reference text."""
+def from_page(name: str, site: str, lang: str, html: str, reference: str, kind: str = "pages") -> Iterator[Document]:
+    """A page extracted in each lenient way there is, labelled by its reference text; `kind` says what sort that is."""
     for way, raw in raw_texts(html):
-        document = from_reference(name, site, lang, f"pages/{way}", raw, reference)
+        document = from_reference(name, site, lang, f"{kind}/{way}", raw, reference)
         if document is not None:
             yield document
+
+
+def is_whole(document: Document) -> bool:
+    """True of a page of which extraction has left out nothing."""
+    return document.source.endswith("/all")
 
 
 def raw_texts(html: str) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 Cost = Callable[[Sequence[str]], Sequence[int]]  # tokens of each of some lines, each by itself
+DIGITS = 3  # of a line's number, at least
 
 
 class Chunk(NamedTuple):
@@ -15,9 +16,9 @@ class Chunk(NamedTuple):
     tokens: int
 
 
-def numbered(text: str, max_digits: int = 3, first: int = 0) -> list[str]:
+def numbered(text: str, first: int = 0) -> list[str]:
     """The lines of `text`, each behind its number, counted from `first` over the whole text: `[000]line`."""
-    return [f"[{number:0{max_digits}d}]{line}" for number, line in enumerate(text.split("\n"), first)]
+    return [f"[{number:0{DIGITS}d}]{line}" for number, line in enumerate(text.split("\n"), first)]
 
 
 def fill(lines: Sequence[str], costs: Sequence[int], chunk_tokens: int = 1500) -> list[Chunk]:

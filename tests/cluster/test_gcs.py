@@ -61,7 +61,15 @@ def test_request_is_told_by_its_object(request_: Request, said: str, of_bucket: 
 def test_what_to_install_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     storage._filesystem.cache_clear()
     monkeypatch.setitem(sys.modules, "gcsfs.core", None)
-    with pytest.raises(ConfigError, match=r"gs://x/y: Google Cloud Storage needs gcsfs: pip install gcsfs"):
+    with pytest.raises(ConfigError, match=r"gs://x/y: Google Cloud Storage needs gcsfs: pip install 'headrace\[gcs\]'"):
+        storage.locate("gs://x/y")
+
+
+def test_gcsfs_of_another_make_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = pytest.importorskip("gcsfs.core", reason="pip install gcsfs")
+    storage._filesystem.cache_clear()
+    monkeypatch.setattr(core.GCSFileSystem, "_request", core.GCSFileSystem._request.__wrapped__)
+    with pytest.raises(ConfigError, match=r"gs://x/y: this gcsfs sends its requests in a way that is not known here"):
         storage.locate("gs://x/y")
 
 

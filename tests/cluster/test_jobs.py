@@ -1,21 +1,15 @@
 """`headrace submit` against a real Ray head with its job server, started for this test and taken down with it."""
 
-import contextlib
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from cluster.jobs import entrypoint, stage_code
 from pipelines.cli import DEFAULTS, main
+from tests.infra.clusters import cluster
+from tests.ports import free_port
 
 RECIPE = """
 name: lines
@@ -26,50 +20,12 @@ steps:
 """
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the job server of a Ray head."""
-    dashboard = free_port()
-    # Sockets of Ray need a short path.
-    temp = Path(f"/tmp/hr-{os.getpid()}")
-    log = (tmp_path_factory.mktemp("head") / "log").open("w")
-    command = [
-        str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-cpus=4", f"--port={free_port()}",
-        f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", f"--temp-dir={temp}", "--disable-usage-stats",
-        f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}",
-    ]  # fmt: skip
-    # The venv's python first on PATH: the job's entrypoint says `python`.
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    process = subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
-    address = f"http://127.0.0.1:{dashboard}"
-    try:
-        wait_for(f"{address}/api/version", process)
-        yield address
-    finally:
-        started = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-        for each in started:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
-        process.wait(30)
-        log.close()
-
-
-def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
-    for _ in range(600):
-        assert process.poll() is None, "the Ray head ended"
-        try:
-            urllib.request.urlopen(url, timeout=1).close()
-        except OSError:
-            time.sleep(0.1)  # a server that comes up can only be asked again
-        else:
-            return
-    raise TimeoutError(url)
+    with cluster(tmp_path_factory.mktemp("head")) as started:
+        started.submit("true", "first")  # so that the head is known to take jobs
+        yield started.dashboard
 
 
 def test_only_the_project_travels(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def test_no_more_than_so_many_answers_are_in_hand(url: str) -> None:
 
 def test_adding_waits_while_the_store_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     book, go_on, added = Ledger(str(tmp_path), "rate"), threading.Event(), []
+    full = threading.Event()
     real = Store.write
 
     def slow(self: Store, *arguments: Any, **options: Any) -> str:
@@ -97,10 +98,13 @@ def test_adding_waits_while_the_store_is_slow(tmp_path: Path, monkeypatch: pytes
         for number in range(UNWRITTEN + 1):
             add(book, number)
             added.append(number)
+            if len(added) == UNWRITTEN:
+                full.set()
 
     thread = threading.Thread(target=adding)
     thread.start()
-    thread.join(0.3)  # long enough to add them all, were there no limit
+    assert full.wait(60)
+    thread.join(0.3)  # long enough to add one more, were there no limit
     assert thread.is_alive()
     assert len(added) == UNWRITTEN
     go_on.set()

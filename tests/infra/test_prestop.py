@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.clusters import Cluster, cluster, environment, free_port
+from tests.infra.clusters import Cluster, cluster, environment
 from tests.infra.render import INFRA
+from tests.ports import free_port
 
 # A worker that is at something on the node, and what the cluster says of its node afterwards.
 BUSY = """

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from ray.job_submission import JobStatus, JobSubmissionClient
+from ray.job_submission import JobStatus
 
 from pipelines.cli import main
-from tests.infra.clusters import Cluster, cluster, wait_for
+from tests.infra.clusters import cluster, wait_for
 from tests.infra.render import INFRA, named, rendered
 from tests.infra.test_prestop import hook
 
@@ -39,22 +39,6 @@ def dataset(output: Path) -> dict[str, pa.Table]:
     return {str(file.relative_to(output)): pq.read_table(file) for file in files}
 
 
-def submitted(to: Cluster, entrypoint: str) -> tuple[JobSubmissionClient, str]:
-    """As KubeRay's submitter does it, once the head is ready for jobs."""
-    client, job = JobSubmissionClient(to.dashboard), "headrace-web-1"
-
-    def accepted() -> bool:
-        try:
-            client.submit_job(entrypoint=entrypoint, submission_id=job)
-        except RuntimeError as error:
-            assert "No available agent" in str(error), error
-            return False
-        return True
-
-    wait_for(accepted)
-    return client, job
-
-
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.skipif("HEADRACE_FAULTS" not in os.environ, reason="five minutes: make faults")
@@ -62,10 +46,10 @@ def submitted(to: Cluster, entrypoint: str) -> tuple[JobSubmissionClient, str]:
 @pytest.mark.filterwarnings("ignore:ssl=None is deprecated")  # how Ray calls aiohttp
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_the_same_entrypoint_goes_on(tmp_path: Path, how: str) -> None:
-    output = tmp_path / "out"
+    output, job = tmp_path / "out", "headrace-web-1"
     entrypoint = run_of(tmp_path, output)
     with cluster(tmp_path) as first:
-        client, job = submitted(first, entrypoint)
+        client = first.submit(entrypoint, job)
         wait_for(lambda: commits(output) != {} or client.get_job_status(job).is_terminal(), 400)
         assert client.get_job_status(job) == JobStatus.RUNNING, client.get_job_logs(job)
         if how == "stopped":  # the head's pod is deleted: its hook runs, and the RayJob has to see a failure
@@ -78,7 +62,7 @@ def test_the_same_entrypoint_goes_on(tmp_path: Path, how: str) -> None:
     assert before
     assert how == "stopped" or not (output / "run.json").exists()
     with cluster(tmp_path) as second:
-        client, job = submitted(second, entrypoint)
+        client = second.submit(entrypoint, job)
         wait_for(lambda: client.get_job_status(job).is_terminal(), 400)
         assert client.get_job_status(job) == JobStatus.SUCCEEDED, client.get_job_logs(job)
     after = commits(output)

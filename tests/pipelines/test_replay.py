@@ -48,6 +48,15 @@ def case(tmp_path: Path) -> Case:
     return Case(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["run.json", "filter/step.json"])
+def test_file_that_is_damaged_is_named_and_nothing_is_done(case: Case, name: str) -> None:
+    before = sorted(path for path in case.out.rglob("*") if path.is_file())
+    (case.out / name).write_text('{"steps": [')
+    with pytest.raises(ConfigError, match=f"{name}: no JSON: "):
+        case.replay()
+    assert sorted(path for path in case.out.rglob("*") if path.is_file()) == before
+
+
 def test_rows_are_replayed_from_the_stage_they_died_in(case: Case) -> None:
     case.fixed.touch()
     (first,) = case.replay()

@@ -14,8 +14,9 @@ pytest.importorskip("torch")
 import torch
 
 from cluster.errors import ConfigError
-from pipelines.train import as_text, fingerprint, read_documents, read_unread, train_refiner
+from pipelines.train import Labels, as_text, fingerprint, read_documents, read_unread, train_refiner
 from stages.models.refiner.train import Phase, Settings, Shape
+from stages.refine import agreed
 from stages.refine.labels import draws_the_line, is_held_back
 
 SIDES = ("seen", "unseen")  # of a training: families of boilerplate
@@ -65,7 +66,9 @@ def test_a_folder_comes_out_with_its_training(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     given = parquet(tmp_path / "labels.parquet", rows(30))
     told: list[str] = []
-    report = train_refiner(str(tmp_path / "model"), [given], settings=TINY, tell=told.append, generated=2, judged=2)
+    report = train_refiner(
+        str(tmp_path / "model"), Labels([given]), settings=TINY, tell=told.append, generated=2, judged=2
+    )
     names = {path.name for path in (tmp_path / "model").iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json", "headrace.json"} <= names
     written = json.loads((tmp_path / "model" / "training.json").read_text())
@@ -129,11 +132,21 @@ def test_pages_that_nobody_has_read_are_labelled_by_what_two_extractors_agree_on
     documents, (source,) = read_unread([pages], parquet(tmp_path / "truth.parquet", rows))
     assert {d.site for d in documents} == {"a.example", "e.example"}
     assert {d.source for d in documents} == {"agreed/all", "agreed/main", "agreed/recall"}
-    assert source == {"file": "pages.warc", "unread": 4, "agreed": 2}
+    assert source == {"file": "pages.warc", "unread": 4, "agreed": 2, "broken": 0}
     whole = next(d for d in documents if d.source == "agreed/all")
     kept = dict(zip(whole.lines, whole.keep, strict=True))
     assert kept[PARAGRAPH.format(0)]
     assert not any(keep for line, keep in kept.items() if "Home" in line or "Terms" in line)
+
+
+def test_pages_that_break_an_extractor_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(html: str) -> None:
+        raise ValueError("the tree has no root")
+
+    monkeypatch.setattr(agreed, "agreed_reference", breaking)
+    pages = warc(tmp_path / "pages.warc", {"http://a.example/": page(PARAGRAPH)})
+    documents, (source,) = read_unread([pages], None)
+    assert (documents, source) == ([], {"file": "pages.warc", "unread": 1, "agreed": 0, "broken": 1})
 
 
 @pytest.mark.parametrize(
@@ -150,17 +163,18 @@ def test_what_is_wrong_is_said(
 ) -> None:
     parquet(tmp_path / "few", rows(3))
     parquet(tmp_path / "wrong", [{"lines": ["a"], "kept": [True]}])
+    labels = Labels([str(tmp_path / name) for name in inputs], pages, truth)
     with pytest.raises(ConfigError, match=message):
-        train_refiner(str(tmp_path / "m"), [str(tmp_path / name) for name in inputs], pages, truth, TINY)
+        train_refiner(str(tmp_path / "m"), labels, TINY)
 
 
 def test_a_refiner_is_gone_on_from(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     given = parquet(tmp_path / "labels.parquet", rows(30))
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
-    train_refiner(first, [given], settings=TINY, tell=lambda _: None, generated=2, judged=2)
+    train_refiner(first, Labels([given]), settings=TINY, tell=lambda _: None, generated=2, judged=2)
     again = replace(TINY, steps=1, start=f"transformers:{first}")
-    train_refiner(second, [given], settings=again, tell=lambda _: None, generated=2, judged=2)
+    train_refiner(second, Labels([given]), settings=again, tell=lambda _: None, generated=2, judged=2)
     before, after = (json.loads((Path(where) / "training.json").read_text()) for where in (first, second))
     assert after["start"] == {name: before[name] for name in ("cpu_seconds", "data_sha256", "settings", "losses")}
     assert "start" not in before
@@ -175,4 +189,4 @@ def test_a_start_that_is_no_refiner_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other/config.json").write_text("{}")
     start = replace(TINY, start=f"transformers:{tmp_path / 'other'}")
     with pytest.raises(ConfigError, match=r"--start transformers:.*/other: no refiner of `headrace train refiner`"):
-        train_refiner(str(tmp_path / "model"), [given], settings=start, tell=lambda _: None)
+        train_refiner(str(tmp_path / "model"), Labels([given]), settings=start, tell=lambda _: None)

@@ -71,10 +71,10 @@ def test_long_texts_are_looked_at_once(part: str) -> None:
     """Eight times as long a text takes eight times as long; were it gone through once a character, sixty-four times."""
 
     def cpu_seconds(text: str) -> float:
-        begun = time.process_time()
+        begun = time.thread_time()
         fault(text)
         redacted(text)
-        return time.process_time() - begun
+        return time.thread_time() - begun
 
     short, long = (min(cpu_seconds(part * n) for _ in range(3)) for n in (1_250, 10_000))
     assert long < 24 * max(short, 0.001)

@@ -95,6 +95,12 @@ def kill_zygote(flag: str) -> bytes:
     return b""
 
 
+def interrupt(pid: str) -> bytes:
+    """A signal to the owner while it waits for this document."""
+    os.kill(int(pid), signal.SIGUSR1)
+    return wait("")
+
+
 DEEDS = {
     "spin": spin,
     "backtrack": backtrack,
@@ -111,6 +117,7 @@ DEEDS = {
     "kill_once": kill_once,
     "kill": kill,
     "kill_zygote": kill_zygote,
+    "interrupt": interrupt,
     "pid": lambda _: str(os.getpid()).encode(),
     "parent": lambda _: str(os.getppid()).encode(),
     "hash": lambda text: str(hash(text)).encode(),

@@ -193,7 +193,7 @@ def test_every_character_reference_is_what_python_takes_it_for():
             assert unescaped(text) == html.unescape(text)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.lists(st.sampled_from([*"&#;xX19afamplt ", "&amp", "&notin", "é", "&#x"]), max_size=12).map("".join))
 def test_broken_character_references_are_read_as_python_does(text):
     assert unescaped(text) == html.unescape(text)
@@ -227,9 +227,9 @@ def test_broken_character_references_are_read_as_python_does(text):
 )
 def test_hostile_pages_take_seconds(source):
     extract(PROSE.encode(), Settings())  # compiles
-    begun = time.process_time()
+    begun = time.thread_time()
     extract(source.encode(), Settings())
-    assert time.process_time() - begun < 5
+    assert time.thread_time() - begun < 5
     assert depth_of(read_page(source[:100_000].encode())[0]) < MAX_DEPTH
 
 

@@ -93,7 +93,7 @@ def test_texts_are_judged_as_datatrove_does(settings_):
     assert verdicts(GopherRepetition(**settings_), *texts) == [theirs(block, text) for text in texts]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(["a", "b", "ab", "ba", "a b", "\n", "\n\n", " ", "c.", "é"]), max_size=60).map("".join))
 def test_repetitive_texts_are_judged_as_datatrove_does(text):
     for settings_ in ({}, STRICT):

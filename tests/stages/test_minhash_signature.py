@@ -11,7 +11,7 @@ import pytest
 import xxhash
 from datatrove.utils.hashing import HashConfig
 from datatrove.utils.text import PUNCTUATION, simplify_text
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import columns as c
@@ -101,7 +101,6 @@ def test_simplify(text, simple):
     assert set(MARKS).union(map(chr, CONTROLS)) == set(PUNCTUATION)
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_simplify_is_datatroves(text):
     assert simplify(text) == simplify_text(text)

@@ -8,12 +8,12 @@ import pytest
 import zstandard
 
 from schemas import columns
-from schemas.check import check_table
 from schemas.document import DOCUMENT
 from stages import read_jsonl
 from stages.ids import id_of
 from stages.read_jsonl import ReadJsonl
 from stages.stage import Piece, Source
+from tests.stages.fitting import assert_fits
 
 
 def read(data: bytes, name: str = "a.jsonl", source: ReadJsonl | None = None, pieces: list[Piece] | None = None) -> Any:
@@ -23,7 +23,7 @@ def read(data: bytes, name: str = "a.jsonl", source: ReadJsonl | None = None, pi
         for item in source.open()(io.BytesIO(data), piece):
             if isinstance(item, pa.Table):
                 item.validate(full=True)
-                check_table(item, source.schema(io.BytesIO(data), name), "ReadJsonl")
+                assert_fits(item, source.schema(io.BytesIO(data), name))
                 rows += item.to_pylist()
             else:
                 places.append((item.offset, item.error))

@@ -7,11 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas import columns
-from schemas.check import SchemaError, check_table
+from schemas.check import SchemaError
 from schemas.document import DOCUMENT
 from stages.ids import id_of
 from stages.read_parquet import ReadParquet
 from stages.stage import Piece, Source, Unreadable
+from tests.stages.fitting import assert_fits
 
 DROP = columns.DROP_REASON
 
@@ -32,7 +33,7 @@ def read(data: bytes, source: ReadParquet | None = None, pieces: list[Piece] | N
                 places.append(item)
             else:
                 item.validate(full=True)
-                check_table(item, source.schema(io.BytesIO(data), "a.parquet"), "ReadParquet")
+                assert_fits(item, source.schema(io.BytesIO(data), "a.parquet"))
                 tables.append(item)
     return (pa.concat_tables(tables) if tables else None), places
 

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas import columns
-from schemas.check import check_table
 from schemas.document import RECORD
 from stages.ids import id_of
 from stages.read_warc import ReadWarc
 from stages.stage import Piece, Source
 from stages.warc.archive import read_archive
 from tests.stages.archives import HTML, gz, lz, page, pages, read, read_pieces, record, urls
+from tests.stages.fitting import assert_fits
 
 
 def test_it_is_a_source_of_records_and_a_reason():
@@ -35,7 +35,7 @@ def test_a_response_becomes_one_row():
     uri = "s3://commoncrawl/crawl-data/CC-MAIN-2024-22/segments/1/warc/a.warc.gz"
     source = f"{uri}#{len(gz(record(b'software: x', 'warcinfo')))}"
     (table,) = ReadWarc().open()(io.BytesIO(data), Piece(uri))
-    check_table(table, ReadWarc().schema(io.BytesIO(), uri), "ReadWarc")
+    assert_fits(table, ReadWarc().schema(io.BytesIO(), uri))
     assert table.to_pylist() == [
         {
             "id": id_of(source),

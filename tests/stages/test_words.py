@@ -49,13 +49,13 @@ def test_words_and_sentences_are_datatroves(text, language):
     assert_as_datatrove(text, language)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
 def test_any_unicode_is_split_as_datatrove_does(text):
     assert_as_datatrove(text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.sampled_from(["en", "fr", "es", "ru"]))
 def test_affixes_and_special_cases_are_split_as_datatrove_does(text, language):
     assert_as_datatrove(text, language)

@@ -3,7 +3,7 @@
 A large chat model gets ProX's way of asking, one prompt for each kind of noise (navigation at the top, links in the
 body, boilerplate at the end) over the same chunk; what any of them removes is noise. A model that is itself a refiner
 gets the one prompt that it knows (`prompt_format`). A chunk counts only when all its programs are sound, and do not
-remove more of it than `most_removed`: what a page is about cannot be all noise, a program that says so is mistaken.
+remove more of it than `MOST_REMOVED`: what a page is about cannot be all noise, a program that says so is mistaken.
 """
 
 from collections import Counter
@@ -20,6 +20,8 @@ from stages.refine.prompt_format import PromptFormat, chunk_prompt
 
 PROMPTS = ("prox-lines-top", "prox-lines-links", "prox-lines-bottom")
 SOURCE = "annotated"
+CHUNK_WORDS, MAX_TOKENS = 400, 512
+MOST_REMOVED = 0.8  # of the words of a chunk
 
 
 class Text(NamedTuple):
@@ -38,23 +40,16 @@ class Annotated(NamedTuple):
     rejected: dict[str, int]
 
 
-def annotate(
-    texts: Sequence[Text],
-    asker: Asker,
-    prompt_format: PromptFormat | None = None,
-    chunk_words: int = 400,
-    most_removed: float = 0.8,
-    max_tokens: int = 512,
-) -> Annotated:
-    """Each chunk of `texts` of at most `chunk_words` words labelled by programs. `prompt_format` None: a chat model."""
+def annotate(texts: Sequence[Text], asker: Asker, prompt_format: PromptFormat | None = None) -> Annotated:
+    """Each chunk of `texts` labelled by programs. `prompt_format` None: a chat model."""
     parts = [
         (text, part)
         for text in texts
-        for part in chunk(text.text, lambda lines: [len(line.split()) + 1 for line in lines], chunk_words)
-        if part.tokens <= chunk_words
+        for part in chunk(text.text, lambda lines: [len(line.split()) + 1 for line in lines], CHUNK_WORDS)
+        if part.tokens <= CHUNK_WORDS
     ]
     asked = [prompts(part, prompt_format) for _, part in parts]
-    sampling = Sampling(max_tokens=max_tokens)
+    sampling = Sampling(max_tokens=MAX_TOKENS)
     answers = asker.ask([Request(prompt, sampling) for several in asked for prompt in several])
     documents, rejected, at = [], Counter[str](), 0
     for (text, part), several in zip(parts, asked, strict=True):
@@ -62,7 +57,7 @@ def annotate(
         at += len(several)
         lines = [" ".join(line.split()) for line in text.text.split("\n")[part.first : part.last + 1]]
         if not isinstance(removed, str):
-            removed = _too_much(lines, part.first, removed, most_removed)
+            removed = _too_much(lines, part.first, removed)
         if isinstance(removed, str):
             rejected[removed] += 1
             continue
@@ -93,7 +88,7 @@ def _removed(part: Chunk, answers: Sequence[object]) -> set[int] | str:
     return found
 
 
-def _too_much(lines: Sequence[str], first: int, removed: set[int], most: float) -> set[int] | str:
+def _too_much(lines: Sequence[str], first: int, removed: set[int]) -> set[int] | str:
     sizes = [len(line.split()) for line in lines]
     gone = sum(size for i, size in enumerate(sizes, first) if i in removed)
-    return "too much removed" if gone > most * max(sum(sizes), 1) else removed
+    return "too much removed" if gone > MOST_REMOVED * max(sum(sizes), 1) else removed

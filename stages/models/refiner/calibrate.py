@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.models.refiner.corpus import GENERATED, Corpus, example
+from stages.models.refiner.evaluate import Flags, macro_f1
 from stages.models.refiner.tokenizer import REMOVE
 
 Margins = npt.NDArray[np.float64]
-Noise = npt.NDArray[np.bool_]
 
 WINDOWS, TOKENS = 70, 380  # of each source
 MOST = 3.0  # by which the logit may be moved
@@ -29,7 +29,7 @@ def calibrate(model: Any, tokenizer: Any, corpus: Corpus, seed: int) -> float:
     import torch  # noqa: PLC0415
 
     call = tokenizer.convert_tokens_to_ids(REMOVE)
-    found: list[tuple[Margins, Noise]] = []
+    found: list[tuple[Margins, Flags]] = []
     states = []
     for name in [name for name in corpus.names if name != GENERATED] or list(corpus.names):
         rng, margins, noise = Random(seed), [], []
@@ -52,16 +52,8 @@ def calibrate(model: Any, tokenizer: Any, corpus: Corpus, seed: int) -> float:
     return shift
 
 
-def best_shift(sources: Sequence[tuple[Margins, Noise]]) -> float:
+def best_shift(sources: Sequence[tuple[Margins, Flags]]) -> float:
     """What to add to margins so that removing those above 0 has the best macro F1, in the mean over `sources`."""
     shifts = np.linspace(-MOST, MOST, 121)
-    scores = [float(np.mean([_macro(margins + shift > 0, noise) for margins, noise in sources])) for shift in shifts]
+    scores = [float(np.mean([macro_f1(margins + shift > 0, noise) for margins, noise in sources])) for shift in shifts]
     return float(shifts[int(np.argmax(scores))])
-
-
-def _macro(gone: Noise, noise: Noise) -> float:
-    return (_f1(gone, noise) + _f1(~gone, ~noise)) / 2
-
-
-def _f1(gone: Noise, noise: Noise) -> float:
-    return 2 * int((gone & noise).sum()) / max(int(gone.sum()) + int(noise.sum()), 1)

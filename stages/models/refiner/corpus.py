@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from stages.models.refiner.tokenizer import AFTER, FIRST, KEEP, LINE, NEXT, REMOVE
 from stages.refine import noise
-from stages.refine.labels import Document
+from stages.refine.labels import Document, is_whole
 from stages.refine.lines import numbered
 from stages.refine.prompt_format import chunk_prompt
 
@@ -153,7 +153,7 @@ class Corpus:
         self.material = noise.material(documents)
         self.costs: dict[str, int] = {}
         self.families = noise.families(seen=True)
-        self.clean = [d for d in documents if sum(d.keep) >= 3 and not d.source.endswith("/all")]
+        self.clean = [d for d in documents if sum(d.keep) >= 3 and not is_whole(d)]
         present = [(n, w) for n, w in self.mix.weights if n in self.sources or (n == GENERATED and self.clean)]
         known = {n for n, _ in self.mix.weights}
         present += [(name, 0.3) for name in self.sources if name not in known]

@@ -10,11 +10,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from stages.refine.labels import Document
 from stages.refine.lines import Chunk, chunk
 from stages.refine.program import RemoveLines, parse_program
 from stages.refine.prompt_format import chunk_prompt
 
+Flags = npt.NDArray[np.bool_]  # one a line that is not blank
 Generate = Callable[[Sequence[str]], Sequence[str]]
 Cost = Callable[[Sequence[str]], Sequence[int]]
 
@@ -52,34 +56,41 @@ def removed_lines(output: str, part: Chunk) -> set[int] | None:
 
 def figures(documents: Sequence[Document], removed: Sequence[frozenset[int]]) -> dict[str, Any]:
     """Over all lines of all documents."""
-    counts: Counter[tuple[bool, bool]] = Counter()
+    noise: list[bool] = []
+    gone: list[bool] = []
     words = kept_words = 0
-    for document, gone in zip(documents, removed, strict=True):
+    for document, numbers in zip(documents, removed, strict=True):
         for i, (line, keep) in enumerate(zip(document.lines, document.keep, strict=True)):
             n = len(line.split())
             words += n
-            kept_words += n * (i not in gone)
+            kept_words += n * (i not in numbers)
             if line:
-                counts[not keep, i in gone] += 1
-    hit, missed = counts[True, True], counts[True, False]
-    false, right = counts[False, True], counts[False, False]
-    noise_f1, keep_f1 = f1(hit, false, missed), f1(right, missed, false)
+                noise.append(not keep)
+                gone.append(i in numbers)
+    said, true = np.array(gone, bool), np.array(noise, bool)
+    hit = int((said & true).sum())
     return {
         "documents": len(documents),
-        "lines": counts.total(),
-        "noise_share": round((hit + missed) / max(counts.total(), 1), 4),
-        "f1": round(noise_f1, 4),
-        "precision": round(hit / max(hit + false, 1), 4),
-        "recall": round(hit / max(hit + missed, 1), 4),
-        "keep_f1": round(keep_f1, 4),
-        "macro_f1": round((noise_f1 + keep_f1) / 2, 4),
-        "accuracy": round((hit + right) / max(counts.total(), 1), 4),
+        "lines": len(noise),
+        "noise_share": round(sum(noise) / max(len(noise), 1), 4),
+        "f1": round(f1(said, true), 4),
+        "precision": round(hit / max(sum(gone), 1), 4),
+        "recall": round(hit / max(sum(noise), 1), 4),
+        "keep_f1": round(f1(~said, ~true), 4),
+        "macro_f1": round(macro_f1(said, true), 4),
+        "accuracy": round(int((said == true).sum()) / max(len(noise), 1), 4),
         "words_kept": round(kept_words / max(words, 1), 4),
     }
 
 
-def f1(hit: int, false: int, missed: int) -> float:
-    return 2 * hit / (2 * hit + false + missed) if hit else 0.0
+def f1(gone: Flags, noise: Flags) -> float:
+    """Of the lines that are `gone`, as noise."""
+    return 2 * int((gone & noise).sum()) / max(int(gone.sum()) + int(noise.sum()), 1)
+
+
+def macro_f1(gone: Flags, noise: Flags) -> float:
+    """In the mean of noise and what is kept."""
+    return (f1(gone, noise) + f1(~gone, ~noise)) / 2
 
 
 def programs_valid(refined: Sequence[Refined]) -> float:

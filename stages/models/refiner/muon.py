@@ -11,15 +11,15 @@ from typing import Any
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # the paper's quintic
 ITERATIONS = 5
 EPSILON = 1e-7
+MOMENTUM, WEIGHT_DECAY = 0.95, 0.01
 
 
 class Muon:
     """Of the matrices `parameters`; `step` at the rate that is set."""
 
-    def __init__(self, parameters: Sequence[Any], momentum: float = 0.95, weight_decay: float = 0.01) -> None:
+    def __init__(self, parameters: Sequence[Any]) -> None:
         import torch  # noqa: PLC0415
 
-        self.momentum, self.weight_decay = momentum, weight_decay
         self.groups: dict[tuple[int, ...], list[Any]] = defaultdict(list)
         for parameter in parameters:
             self.groups[tuple(parameter.shape)].append(parameter)
@@ -33,11 +33,11 @@ class Muon:
             for shape, group in self.groups.items():
                 gradient = torch.stack([parameter.grad for parameter in group])
                 moment = self.moments[shape]
-                moment.lerp_(gradient, 1 - self.momentum)
-                update = orthogonal(gradient.lerp_(moment, self.momentum))
+                moment.lerp_(gradient, 1 - MOMENTUM)
+                update = orthogonal(gradient.lerp_(moment, MOMENTUM))
                 update *= rate * max(1.0, shape[0] / shape[1]) ** 0.5
                 for parameter, change in zip(group, update.unbind(), strict=True):
-                    parameter.mul_(1 - rate * self.weight_decay).sub_(change)
+                    parameter.mul_(1 - rate * WEIGHT_DECAY).sub_(change)
                     parameter.grad = None
 
 

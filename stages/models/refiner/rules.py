@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from stages.models.refiner.evaluate import Flags, f1, macro_f1
 from stages.refine.labels import Document
 
-Flags = npt.NDArray[np.bool_]
 STOPS = tuple('.!?"”“»\u3002\uff01\uff1f\u2026')
 LINKS = ("|", "»", "©", "http", "www.", "@", ">", "#", "*", "•", "[", "/")
 QUANTILES = 200
@@ -54,12 +53,15 @@ FEATURES: dict[str, Callable[[Sequence[str]], list[float]]] = {
 
 
 class Rule(NamedTuple):
-    """Removes a line whose `feature` is below `threshold`, or not below it. `f1`: on what it was fitted to."""
+    """Removes a line whose `feature` is below `threshold`, or not below it.
+
+    `score`, of what it was fitted to: F1 of noise by `best_rule`, the mean of the sources' macro F1 by `one_rule`.
+    """
 
     feature: str
     below: bool
     threshold: float
-    f1: float
+    score: float
 
     def removed(self, document: Document) -> frozenset[int]:
         values = FEATURES[self.feature](document.lines)
@@ -71,15 +73,12 @@ class Rule(NamedTuple):
 
 def best_rule(documents: Sequence[Document]) -> Rule:
     """The rule with the best F1 for noise over all lines of `documents`."""
-    return max(_rules([documents], _f1), key=lambda rule: rule.f1)
+    return max(_rules([documents], f1), key=lambda rule: rule.score)
 
 
 def one_rule(sources: Sequence[Sequence[Document]]) -> Rule:
-    """The rule with the best macro F1 in the mean over `sources`, by which the refiner's line is drawn too.
-
-    `f1` of it is that mean.
-    """
-    return max(_rules(sources, _macro_f1), key=lambda rule: rule.f1)
+    """The rule with the best macro F1 in the mean over `sources`, by which the refiner's line is drawn too."""
+    return max(_rules(sources, macro_f1), key=lambda rule: rule.score)
 
 
 def _rules(sources: Sequence[Sequence[Document]], score: Callable[[Flags, Flags], float]) -> Iterator[Rule]:
@@ -100,11 +99,3 @@ def _rules(sources: Sequence[Sequence[Document]], score: Callable[[Flags, Flags]
 
 def _noise(documents: Sequence[Document]) -> Flags:
     return np.array([not keep for d in documents for line, keep in zip(d.lines, d.keep, strict=True) if line], bool)
-
-
-def _f1(gone: Flags, noise: Flags) -> float:
-    return 2 * int((gone & noise).sum()) / max(int(gone.sum() + noise.sum()), 1)
-
-
-def _macro_f1(gone: Flags, noise: Flags) -> float:
-    return (_f1(gone, noise) + _f1(~gone, ~noise)) / 2

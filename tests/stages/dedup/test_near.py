@@ -180,7 +180,7 @@ def test_jaccard_is_that_of_the_sets_of_shingles(a: list[str], b: list[str], n: 
     assert jaccard(sets, ends[0], ends[1], ends[1], ends[2]) == expected
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.data())
 def test_judgement_is_that_of_the_definition(data: st.DataObject) -> None:
     """Against plain Python, over small sets that share bands at random."""

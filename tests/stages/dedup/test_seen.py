@@ -99,7 +99,7 @@ def test_shards_out_of_range_are_refused(shards: int) -> None:
 BANDS = st.none() | st.lists(st.integers(0, 11).map(lambda n: n * (1 << 60) + 3), max_size=4)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(BANDS, max_size=14), st.integers(1, 5), st.integers(1, 5))
 def test_in_order_it_is_the_greedy_rule_for_any_tables_and_shards(
     bands: list[list[int] | None], shards: int, size: int

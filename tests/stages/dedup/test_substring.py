@@ -76,7 +76,7 @@ def test_null_texts_have_no_spans() -> None:
     assert found_repeats([("a", None), ("b", "1 2 3"), ("c", None), ("d", "1 2 3")], 3) == [[], [], [], [(0, 5, "b")]]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.one_of(LETTERS, ANYTHING), max_size=6), st.integers(1, 6), st.booleans(), st.randoms())
 def test_spans_are_those_of_the_definition(texts: list[str], size: int, narrowed: bool, chance: random.Random) -> None:
     rows = [(str(chance.randrange(9)), text) for text in texts]
@@ -84,7 +84,7 @@ def test_spans_are_those_of_the_definition(texts: list[str], size: int, narrowed
     assert found_repeats(rows, size, chance.randint(1, 3), chance.randint(1, 5), narrowed) == expected
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.lists(st.sampled_from("ab"), max_size=30), max_size=4), st.integers(1, 6))
 def test_references_agree(texts: list[list[str]], size: int) -> None:
     if any(texts):

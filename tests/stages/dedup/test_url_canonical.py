@@ -159,14 +159,14 @@ def test_time_is_linear_in_length(part: str) -> None:
 
 @example("http://0\u3002.")
 @given(st.text(alphabet="htps:/\\?#@[]%.;&=+ wW2eEaA0\u00fc\u3002\n-_1_", max_size=40).map(lambda t: "http://" + t))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_form_of_a_form_is_itself(url: str) -> None:
     form = canonical(url)
     assert canonical(form) == form
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text_has_a_form(text: str) -> None:
     assert canonical(canonical(text)) == canonical(text)
 

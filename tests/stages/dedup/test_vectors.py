@@ -78,7 +78,7 @@ def test_above_means_above() -> None:
 
 
 @given(st.lists(st.tuples(*[st.integers(-3, 3)] * 3).filter(any), max_size=40), st.sampled_from([0.5, 0.8, 0.95, 0.99]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_leaders_are_those_of_the_definition(rows: list[tuple[int, int, int]], least: float) -> None:
     scaled, _ = unit(np.array(rows, np.float32).reshape(-1, 3))
     expected = reference(scaled, least)
@@ -89,7 +89,7 @@ def test_leaders_are_those_of_the_definition(rows: list[tuple[int, int, int]], l
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 20))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nearest_is_that_of_the_definition(seed: int, n: int, k: int) -> None:
     """Small whole numbers: many centroids are equally near, and many are the same."""
     draw = np.random.default_rng(seed)

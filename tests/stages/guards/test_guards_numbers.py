@@ -90,7 +90,7 @@ def test_a_number_is_read_in_every_way_it_may_be_meant(number: str, whole: set[s
 
 
 @given(st.text(alphabet="0123456789.,' \u00a0\u0663abc\n-%", max_size=60), st.text(max_size=40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_text_never_has_numbers_that_are_new_to_itself(text: str, more: str) -> None:
     assert novel_numbers(text, text) == []
     assert novel_numbers(f"{text}\n{more}", text) == []

@@ -71,14 +71,13 @@ def test_both_ways_are_used():
     assert len(set(KERNEL.labels)) == 176
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.lists(TEXTS, max_size=5))
 def test_labels_and_scores_are_the_librarys(texts):
     assert_same(KERNEL, LIBRARY, texts)
 
 
 @pytest.mark.parametrize("loss", [HIERARCHICAL_SOFTMAX, SOFTMAX])
-@settings(deadline=None)
 @given(texts=st.lists(TEXTS, max_size=5))
 def test_a_dense_model_too(tmp_path_factory, loss, texts):
     path = tmp_path_factory.getbasetemp() / f"dense-{loss}.bin"

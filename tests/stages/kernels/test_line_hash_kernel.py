@@ -117,7 +117,7 @@ ODD = (
 
 
 @given(st.lists(st.text(st.one_of(st.sampled_from(ODD), st.characters(exclude_categories=["Cs", "Cn"])), max_size=25)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_kernel_is_its_description(texts: list[str]) -> None:
     for paragraphs in (False, True):
         expected = [

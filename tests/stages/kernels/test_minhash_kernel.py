@@ -102,7 +102,7 @@ def sign(*texts: str) -> list[list[int] | None]:
     return TRANSFORM(pa.table({"text": pa.array(texts, pa.large_string())})).column("signature").to_pylist()
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.lists(TEXTS, max_size=4))
 def test_is_its_reference(texts):
     assert sign(*texts) == [reference(text) for text in texts]

@@ -74,7 +74,7 @@ def test_screen_of_nothing_stops_nothing():
     ),
     n=st.integers(1, 4),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_screen_stops_every_text_that_has_the_words(rule, parts, n):
     """Whatever n-gram of one text another has, by the rule's own words, the screen stops that other."""
     first, second = parts[0] + " " + parts[1], parts[2] + " " + parts[1].upper()

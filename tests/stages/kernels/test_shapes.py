@@ -89,19 +89,19 @@ def shape(chunk):
     return out[:n].tobytes().decode(errors="surrogateescape") if n_runs else chunk
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(CHUNKS, min_size=1, max_size=12))
 def test_a_chunk_is_what_its_shape_says(chunks):
     assert_as_the_rules_say(chunks)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(CHUNKS)
 def test_a_chunk_is_what_spacy_says(chunk):
     assert told([chunk])[0][0] == tuple(token.text for token in SPACY(chunk))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(CHUNKS)
 def test_the_example_of_a_shape_has_this_shape_and_is_no_longer_than_the_chunk(chunk):
     assert shape(example_of(shape(chunk))) == shape(chunk)

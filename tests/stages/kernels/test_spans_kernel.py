@@ -1,7 +1,7 @@
 """Words with their places, their hashes, and windows that are told apart by both of them."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.kernels import fold, spans
@@ -18,7 +18,6 @@ def read(text: str) -> tuple[list[tuple[int, int]], list[int]]:
     return list(zip(*hashes[:, :n].tolist(), strict=True)), places[: n + 1].tolist()
 
 
-@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=4))
 def test_words_are_told_apart_by_each_hash_and_begin_where_they_do(texts: list[str]) -> None:
     known: dict[str, tuple[int, int]] = {}
@@ -46,7 +45,6 @@ def test_no_text_holds_more_words_than_there_is_room_for() -> None:
     assert spans.most_words(0) == 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(1, 40))
 def test_rolled_hashes_are_equal_where_words_are(words: list[int], size: int) -> None:
     if size > len(words):

@@ -6,8 +6,9 @@ import logging
 import resource
 import socket
 import threading
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,14 @@ def acts(server: Server, prompt: str = "a b") -> list[str]:
     return server.counts()[prompt].acts
 
 
+def until(true: Callable[[], bool]) -> None:
+    """What no event tells of. It gives way to the threads that it waits for."""
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.001)
+
+
 def test_answers_of_texts_chats_and_tokens(server: Server) -> None:
     requests = [*texts("a b"), *chats("c d e"), Request(Prompt(tokens=(1, 2)))]
     results = ask(server, requests)
@@ -98,8 +107,9 @@ def test_what_passes_is_tried_again(server: Server, act: str) -> None:
 @pytest.mark.parametrize("act", ["silent", "trickle"])
 def test_a_server_that_takes_too_long_is_asked_again(server: Server, act: str) -> None:
     server.script = Script({"": (act, "ok")})
-    assert isinstance(only(server, timeout=0.2), Answer)
-    assert acts(server) == [act, "ok"]
+    assert isinstance(only(server, timeout=1), Answer)
+    first, *again = acts(server)
+    assert (first, set(again)) == (act, {"ok"})  # on a busy machine an "ok" may take too long, too
 
 
 @pytest.mark.parametrize(
@@ -163,8 +173,7 @@ def test_answers_that_were_there_come_before_the_stop(server: Server) -> None:
     engine = engine_of(server, concurrency=4)
     stream = engine.generate(texts("a", "b", "bad 1"))
     assert {next(stream)[0], next(stream)[0]} == {0, 1}
-    while "bad 1" not in server.counts():
-        pass
+    until(lambda: "bad 1" in server.counts())
     server.script = Script({"": ("401",)})
     with pytest.raises(StageError, match="401"):
         list(engine.generate(texts("z")))
@@ -287,7 +296,7 @@ def test_busy_for_ever_ends_the_stage(server: Server) -> None:
 def test_one_row_that_is_always_told_to_wait_fails_when_others_are_answered(server: Server) -> None:
     server.script = Script({"unlucky": ("429",), "": ("slow:0.01",)})
     requests = texts("unlucky", *(f"row {n}" for n in range(100)))
-    results = ask(server, requests, patience=0.2, concurrency=2)
+    results = ask(server, requests, patience=1, concurrency=2)
     assert isinstance(results[0], Failure) and "status 429" in results[0].error
     assert sum(isinstance(r, Answer) for r in results.values()) == 100
 
@@ -391,8 +400,7 @@ def test_close_ends_the_thread_and_what_still_waits(server: Server) -> None:
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    while not server.counts():
-        pass
+    until(lambda: bool(server.counts()))
     engine.close()
     engine.close()
     waiting.join()
@@ -415,8 +423,8 @@ def test_close_under_a_consumer_that_still_has_results(server: Server) -> None:
 def test_close_before_a_stream_has_begun(server: Server) -> None:
     engine = engine_of(server)
     loop, begun, blocked = engine._client._loop, threading.Event(), threading.Event()
-    loop.call_soon_threadsafe(lambda: (begun.set(), blocked.wait(10)))  # the loop is busy while both come in
-    begun.wait(10)
+    loop.call_soon_threadsafe(lambda: (begun.set(), blocked.wait(60)))  # the loop is busy while both come in
+    assert begun.wait(60)
     caught: list[Exception] = []
 
     def read() -> None:
@@ -427,14 +435,12 @@ def test_close_before_a_stream_has_begun(server: Server) -> None:
 
     reading, closing = threading.Thread(target=read), threading.Thread(target=engine.close)
     reading.start()
-    while len(loop._ready) < 1:  # type: ignore[attr-defined]
-        pass
+    until(lambda: len(loop._ready) >= 1)  # type: ignore[attr-defined]
     closing.start()
-    while not engine._client._closed:
-        pass
+    until(lambda: engine._client._closed)
     blocked.set()
-    reading.join(10)
-    closing.join(10)
+    reading.join(60)
+    closing.join(60)
     assert "closed" in str(caught[0])
 
 
@@ -489,7 +495,7 @@ def test_an_engine_that_is_forgotten_ends_its_thread(server: Server) -> None:
     thread = engine._client._thread
     del engine
     gc.collect()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -502,15 +508,19 @@ def test_requests_a_minute(server: Server) -> None:
     engine.close()
 
 
-def test_tokens_a_minute_count_what_the_server_counted(server: Server) -> None:
-    """10 answers of 2 tokens each are estimated as 101 each; the corrections let all 10 through in time."""
+def test_tokens_a_minute_count_what_the_server_counted(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """10 answers of 2 tokens each are estimated as 501 each; the corrections let all 10 through at once."""
     engine = engine_of(server, tokens_per_minute=60_000, concurrency=1)  # 1,000 a second
-    sampling = Sampling(max_tokens=500)
-    begun = engine._client._loop.time()
-    list(engine.generate([Request(Prompt(text=f"row{n}"), sampling) for n in range(10)]))
-    assert engine._client._loop.time() - begun < 2.5  # 10 x 501 would take 4 seconds more than the first's
     bucket = engine._client._asking._tokens
-    assert bucket is not None and bucket.take(0) == 0
+    assert bucket is not None
+    seen, take, waits = bucket._seen, bucket.take, list[float]()
+    monkeypatch.setattr(bucket, "_clock", lambda: seen)  # no time goes by: what is let through was given back
+    monkeypatch.setattr(bucket, "take", lambda amount: waits.append(take(amount)) or waits[-1])
+    sampling = Sampling(max_tokens=500)
+    list(engine.generate([Request(Prompt(text=f"row{n}"), sampling) for n in range(10)]))
+    assert len(waits) == 20
+    assert max(waits) < 0.1  # two are estimated at a time, 1,002 tokens; the last of 10 x 501 would wait for 4 seconds
+    assert take(0) == 0
     engine.close()
 
 

@@ -17,7 +17,7 @@ parent = "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); print(
 child = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
 grandchild = int(child.stdout.readline())
 guard.look()
-assert guard.pids == {child.pid, grandchild}, guard.pids
+assert guard.known == {child.pid, grandchild}, guard.known
 guard.look()
 if "release" in sys.argv:
     guard.release()

@@ -128,7 +128,7 @@ def test_batches_are_cut_by_length(batches: Batches, rows: list[Row], wanted: li
     assert cut(batches, rows) == wanted
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.integers(0, 40)), max_size=30),
     st.integers(1, 200),

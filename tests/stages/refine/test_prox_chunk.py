@@ -112,7 +112,7 @@ OUTPUTS = st.lists(
 ).map("\n".join)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(first=OUTPUTS, others=OUTPUTS, compat=st.booleans())
 def test_whatever_is_said_of_chunks_the_row_tells_how_its_text_came_about(
     first: str, others: str, compat: bool

@@ -132,7 +132,7 @@ TEXTS = st.one_of(st.text(st.sampled_from("ab \n,=1é"), max_size=80), st.text(m
 LIMITS = st.builds(Thresholds, st.floats(0, 1), st.floats(0, 1), st.integers(1, 4), st.integers(-1, 12))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(text=TEXTS, output=PROGRAMS, compat=st.booleans(), limits=LIMITS)
 def test_no_program_raises_or_grows_a_text_without_normalize_and_replay_equals_the_first_run(
     text: str, output: str, compat: bool, limits: Thresholds
@@ -154,7 +154,7 @@ def test_no_program_raises_or_grows_a_text_without_normalize_and_replay_equals_t
         assert result.text == ""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(output=PROGRAMS, first=st.integers(0, 5), more=st.integers(0, 5))
 def test_a_program_about_a_chunk_never_removes_lines_of_another(output: str, first: int, more: int) -> None:
     for op in parse_program(output, within=(first, first + more)).ops:

@@ -403,7 +403,7 @@ SAID = (
     st.booleans(),
     st.sampled_from(["original", "drop"]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_a_model_says_no_row_is_lost_and_none_falls_back_in_silence(
     texts: list[str], said: list[str | None], mix: bool, rejected: str
 ) -> None:

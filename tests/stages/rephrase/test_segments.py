@@ -72,7 +72,7 @@ def test_lines_are_joined_up_to_the_limit_and_what_is_short_or_long_is_told() ->
 
 
 @given(st.text(alphabet="ab \n", max_size=80), st.integers(1, 6), st.integers(0, 4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_lines_give_the_text_again(text: str, limit: int, least: int) -> None:
     segments = pack_lines(text, limit, least, words)
     assert "\n".join(s.text for s in segments) == text

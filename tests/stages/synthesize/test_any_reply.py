@@ -20,7 +20,7 @@ PIECE = Piece("  one\n\ntwo\n1", "\n")
 REPLIES = st.lists(st.sampled_from(PARTS) | st.text(max_size=8), max_size=12).map("".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(REPLIES)
 def test_every_reply_is_read_or_has_a_reason(reply: str) -> None:
     turns = parse_turns(reply, ("User", "Assistant"), strict=True)
@@ -37,7 +37,7 @@ def test_every_reply_is_read_or_has_a_reason(reply: str) -> None:
     assert read is None or (read.count("\n"), read[-2:]) == (PIECE.text.count("\n"), "\n1")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(REPLIES, st.integers(1, 40))
 def test_what_is_translated_word_for_word_is_the_text_again(text: str, limit: int) -> None:
     pieces = pieces_of(text, limit, count_words)

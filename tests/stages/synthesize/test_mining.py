@@ -70,9 +70,9 @@ def test_two_of_a_kind_at_most() -> None:
 
 def test_long_texts_without_any_are_read_in_linear_time() -> None:
     def seconds(text: str) -> float:
-        begun = time.process_time()
+        begun = time.thread_time()
         mine(text)
-        return time.process_time() - begun
+        return time.thread_time() - begun
 
     for unit in ("word ", "a" * 60 + ". ", "is about ", ".!? ", '"', "\n"):
         assert seconds(unit * 20_000) < 2.0, unit

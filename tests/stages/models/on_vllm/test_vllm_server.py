@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from stages.stage import StageError
 pytest.importorskip("vllm.version", reason="vLLM has an environment of its own: make test-vllm")
 pytestmark = pytest.mark.timeout(900)
 
+from tests.ports import free_port  # noqa: E402
 from tests.stages.models.on_vllm import reference  # noqa: E402
 from tests.stages.models.on_vllm.test_vllm_generate import LINES, PROGRAM, SCHEMA, in_order, whole  # noqa: E402
 
@@ -29,9 +29,7 @@ QUEUE = 32
 @pytest.fixture(scope="module")
 def address(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The server is started and not waited for: the engine's patience does that."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {
         "model": llama,
         "served-model-name": "tiny",
