@@ -147,6 +147,40 @@ def extraction(r: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def kills(r: dict[str, Any]) -> list[tuple[str, str]]:
+    played = [r[recipe] for recipe in ("web", "refine", "entigraph")]
+    schedules = sum(recipe["schedules"] for recipe in played)
+    done = sum(sum(recipe["kills"].values()) for recipe in played)
+    lost, twice, wrong = (sum(recipe[what] for recipe in played) for what in ("lost", "duplicated", "wrong"))
+    cpu = r["web"]["local"]["cpu_seconds_lost_per_kill"]
+    return [
+        (
+            f"{schedules} random schedules of kill -9 over `web`, `refine` and `entigraph`, {done} kills: "
+            "rows lost, twice, wrong",
+            f"{lost}, {twice}, {wrong}; {cpu:.2f} s of CPU a kill done again (`web`, local)",
+        )
+    ]
+
+
+def poison(r: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            f"one row in {r['documents']:,} that takes its worker with it, Ray, 2 workers",
+            f"{r['dead']} dead row, that one; {r['seconds_of_the_row']:.1f} s longer",
+        )
+    ]
+
+
+def resume(r: dict[str, Any]) -> list[tuple[str, str]]:
+    s3 = r["s3"]
+    return [
+        (
+            f"a run again over {r['shards']:,} finished shards on S3 (moto, {r['page_s']} s a page of a listing)",
+            f"knows after {s3['start_s']:.0f} s that nothing is left, {s3['cpu_s']:.0f} of CPU; {s3['peak_mb']} MB",
+        )
+    ]
+
+
 TOLD: dict[str, Lines] = {
     "web": web,
     "linearity": linearity,
@@ -157,6 +191,9 @@ TOLD: dict[str, Lines] = {
     "dedup": dedup,
     "language": language,
     "extraction": extraction,
+    "kills": kills,
+    "poison": poison,
+    "resume": resume,
 }
 
 
