@@ -17,7 +17,7 @@ from stages.decontamination.items import read_items
 from stages.decontamination.words import SYMBOLS
 from stages.edits import Edit, append_edits
 from stages.model_file import checksum, locate
-from stages.stage import Resources, Rows, StageError, Transform, set_columns
+from stages.stage import Resources, Rows, StageError, Transform, at_least, set_columns
 
 Action = Literal["drop", "cut", "mark"]
 REASON = "contaminated"
@@ -73,8 +73,7 @@ class Decontaminate:
             value, known = getattr(self, name), list(get_args(kind))
             if value not in known:
                 raise ValueError(f"{name} should be one of {', '.join(known)}, got {value!r}{nearest(value, known)}")
-        if self.n is not None and self.n < 1:
-            raise ValueError(f"n should be at least 1, got {self.n}")
+        at_least(self, n=1)
         if self.action == "cut" and self.rule != "gpt3":
             raise ValueError(f"action 'cut' is of rule 'gpt3'; {self.rule!r} takes 'drop' or 'mark'")
         object.__setattr__(self, "files_sha256", self._checksums())

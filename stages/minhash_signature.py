@@ -11,7 +11,7 @@ import pyarrow as pa
 import xxhash
 
 from schemas import columns as c
-from stages.stage import Resources, Rows, Transform, set_columns
+from stages.stage import Resources, Rows, Transform, at_least, set_columns
 from stages.text.buffers import text_buffers
 from stages.text.simplify import simplify
 from stages.text.words import splitter
@@ -62,9 +62,7 @@ class MinHashSignature:
     resources: ClassVar[Resources] = Resources()
 
     def __post_init__(self) -> None:
-        for name in ("n_grams", "num_buckets", "hashes_per_bucket"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"MinHashSignature: {name} should be at least 1, got {getattr(self, name)}")
+        at_least(self, n_grams=1, num_buckets=1, hashes_per_bucket=1)
         if self.shingles not in get_args(Shingles):
             known = ", ".join(get_args(Shingles))
             raise ValueError(f"MinHashSignature: shingles should be one of {known}, got {self.shingles!r}")

@@ -20,7 +20,7 @@ from schemas.check import nearest
 from schemas.document import DOCUMENT
 from stages.compression import GZIP, READ_BYTES, ZSTD, Codec, End, Fault, Window, inflate
 from stages.ids import id_of, source_of
-from stages.stage import Piece, Read, Resources, Unreadable, byte_ranges
+from stages.stage import Piece, Read, Resources, Unreadable, at_least, byte_ranges
 
 SCHEMA = pa.schema([*DOCUMENT, columns.META, columns.DROP_REASON])
 LINE_BYTES = 64_000_000  # a longer line is not read: it would be the whole of a file that has no lines
@@ -48,9 +48,7 @@ class ReadJsonl:
     resources: ClassVar[Resources] = Resources()
 
     def __post_init__(self) -> None:
-        for name in ("table_bytes", "piece_bytes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ReadJsonl.{name} should be at least 1, got {getattr(self, name)}")
+        at_least(self, table_bytes=1, piece_bytes=1)
 
     def split(self, file: BinaryIO, uri: str, size: int) -> list[Piece]:
         """Byte ranges of at most `piece_bytes`; a piece owns the lines that begin in it."""

@@ -20,7 +20,7 @@ from schemas.check import SchemaError, nearest
 from schemas.tables import halved, is_text
 from stages.ids import id_of, source_of
 from stages.parquet_groups import GroupError, batches
-from stages.stage import Piece, Read, Resources, Unreadable
+from stages.stage import Piece, Read, Resources, Unreadable, at_least
 from stages.watched import Watched
 
 # A verdict of an earlier run is not one of this run.
@@ -54,9 +54,7 @@ class ReadParquet:
     schema_differs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name in ("table_bytes", "piece_bytes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ReadParquet.{name} should be at least 1, got {getattr(self, name)}")
+        at_least(self, table_bytes=1, piece_bytes=1)
 
     def split(self, file: BinaryIO, uri: str, size: int) -> list[Piece]:
         """Runs of row groups of about `piece_bytes`; one piece for what is no Parquet file, which `read` reports."""

@@ -27,7 +27,7 @@ import pyarrow as pa
 from schemas import columns
 from schemas.document import RECORD
 from stages.ids import id_of
-from stages.stage import Piece, Read, Resources, Unreadable, byte_ranges
+from stages.stage import Piece, Read, Resources, Unreadable, at_least, byte_ranges
 from stages.warc.archive import read_archive
 from stages.warc.charset import to_utf8
 from stages.warc.http import BodyError, mime_of, parse_response
@@ -63,9 +63,7 @@ class ReadWarc:
     resources: ClassVar[Resources] = Resources()
 
     def __post_init__(self) -> None:
-        for name in ("max_bytes", "table_bytes", "piece_bytes", "max_pieces"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ReadWarc.{name} should be at least 1, got {getattr(self, name)}")
+        at_least(self, max_bytes=1, table_bytes=1, piece_bytes=1, max_pieces=1)
 
     def split(self, file: BinaryIO, uri: str, size: int) -> list[Piece]:
         """Byte ranges of about `piece_bytes`; a piece owns the members that begin in it. Plain files stay whole."""

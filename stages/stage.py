@@ -138,6 +138,15 @@ def name_of(stage: object) -> str:
     return type(stage).__name__
 
 
+def at_least(stage: object, **least: float) -> None:
+    """Raise `ValueError` that tells all settings that are less than this; null is not."""
+    given = {name: getattr(stage, name) for name in least}
+    low = [name for name, value in given.items() if value is not None and not value >= least[name]]
+    if low:
+        said = (f"{name_of(stage)}.{name} should be at least {least[name]}, got {given[name]}" for name in low)
+        raise ValueError("; ".join(said))
+
+
 def settings_of(stage: Any) -> dict[str, Any]:
     """The settings that a stage's results depend on, as plain data, in the order they are declared."""
     return {

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from schemas import columns as c
 from stages.minhash_signature import MinHashSignature, Shingles, lists
-from stages.stage import Resources, Rows, Transform, set_columns
+from stages.stage import Resources, Rows, Transform, at_least, set_columns
 
 MOST_HASHES = 10_000  # FineWeb takes 112; each is a pass over the shingles
 KIND = b"minhash"  # metadata of the column: how it was made; only bands of one kind can be compared
@@ -42,9 +42,7 @@ class MinHashBands:
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise ValueError(f"MinHashBands.threshold should be between 0 and 1, got {self.threshold}")
-        for name in ("num_buckets", "hashes_per_bucket"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"MinHashBands.{name} should be at least 1, got {getattr(self, name)}")
+        at_least(self, num_buckets=1, hashes_per_bucket=1)
         if self.num_buckets * self.hashes_per_bucket > MOST_HASHES:
             n = self.num_buckets * self.hashes_per_bucket
             raise ValueError(f"MinHashBands: num_buckets x hashes_per_bucket should be {MOST_HASHES} at most, got {n}")

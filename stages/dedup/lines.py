@@ -14,6 +14,7 @@ import xxhash
 from schemas import columns as c
 from stages.dedup import keep as keeping
 from stages.dedup.sites import host_in, site_of
+from stages.stage import at_least
 from stages.text.buffers import text_buffers
 
 KEY = "line_hash"
@@ -54,8 +55,7 @@ class RepeatedLines:
 
     def __post_init__(self) -> None:
         keeping.criteria(self.keep)
-        if self.min_chars < 1:
-            raise ValueError(f"RepeatedLines.min_chars should be at least 1, got {self.min_chars}")
+        at_least(self, min_chars=1)
         if self.in_documents is not None and self.in_documents < 2:
             raise ValueError(f"RepeatedLines.in_documents should be at least 2, or null, got {self.in_documents}")
 

@@ -13,6 +13,7 @@ from schemas import columns as c
 from schemas.pair import VERDICT
 from stages.dedup import keep as keeping
 from stages.dedup.bands import KIND
+from stages.stage import at_least
 from stages.text.buffers import text_buffers
 
 COMPONENT, COMPONENT_SIZE = c.COMPONENT.name, c.COMPONENT_SIZE.name
@@ -53,9 +54,7 @@ class NearDuplicates:
     def __post_init__(self) -> None:
         if self.verify is not None and not 0 < self.verify <= 1:
             raise ValueError(f"NearDuplicates.verify should be above 0 and at most 1, got {self.verify}")
-        for name in ("n_grams", "max_cluster"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"NearDuplicates.{name} should be at least 1, got {getattr(self, name)}")
+        at_least(self, n_grams=1, max_cluster=1)
         keeping.criteria(self.keep)
 
     @property

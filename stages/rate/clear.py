@@ -22,7 +22,7 @@ from stages.models.spec import parse
 from stages.prompts import load_prompt
 from stages.rate.rater import DECIMALS, column, failures_of, texts_of
 from stages.rephrase.confidence import LOW_CONFIDENCE, REPLY, confidence, questions
-from stages.stage import EXECUTION, Resources, Rows, Transform, set_columns
+from stages.stage import EXECUTION, Resources, Rows, Transform, at_least, set_columns
 from stages.verdict import reasons
 
 PROMPT = "self-reflection"
@@ -57,8 +57,7 @@ class Clear:
     rows: ClassVar[Rows] = "same"
 
     def __post_init__(self) -> None:
-        if self.samples < 1 or self.max_tokens < 1:
-            raise ValueError(f"Clear.samples and max_tokens should be at least 1: {self.samples}, {self.max_tokens}")
+        at_least(self, samples=1, max_tokens=1)
         for name in ("beta", "threshold"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from schemas import columns as c
 from stages.models.spec import parse
 from stages.rate.rater import Rater, asked, failures_of, gather, open_rater, texts_of, usages_of
-from stages.stage import EXECUTION, Resources, Rows, Transform
+from stages.stage import EXECUTION, Resources, Rows, Transform, at_least
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Embed:
     rows: ClassVar[Rows] = "same"
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise ValueError(f"Embed.max_tokens should be at least 1, got {self.max_tokens}")
+        at_least(self, max_tokens=1)
         object.__setattr__(self, "model_id", self.model or parse(self.engine, "Embed").model_id)
 
     @property

@@ -8,7 +8,7 @@ import pyarrow as pa
 from schemas import columns as c
 from stages.models.spec import parse
 from stages.rate.rater import DECIMALS, Rater, asked, column, failures_of, gather, open_rater, texts_of, usages_of
-from stages.stage import EXECUTION, Resources, Rows, Transform
+from stages.stage import EXECUTION, Resources, Rows, Transform, at_least
 
 LOWEST, HIGHEST = 0, 5
 REASON = "edu_score"
@@ -40,8 +40,7 @@ class FineWebEdu:
             raise ValueError(
                 f"FineWebEdu.threshold should be from {LOWEST} to {HIGHEST}, or null, got {self.threshold}"
             )
-        if self.max_tokens < 1:
-            raise ValueError(f"FineWebEdu.max_tokens should be at least 1, got {self.max_tokens}")
+        at_least(self, max_tokens=1)
         object.__setattr__(self, "model_id", self.model or parse(self.engine, "FineWebEdu").model_id)
 
     @property

@@ -11,7 +11,7 @@ from stages.models.engine import Answer, Prompt, Request, Sampling
 from stages.models.ledger import Forgetful, Ledger
 from stages.models.spec import parse
 from stages.rate.rater import failures_of, texts_of
-from stages.stage import EXECUTION, Resources, Rows, Transform, fingerprint, set_columns
+from stages.stage import EXECUTION, Resources, Rows, Transform, at_least, fingerprint, set_columns
 from stages.verdict import reasons
 
 REASON = "unsafe"
@@ -53,9 +53,7 @@ class LlamaGuard:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "categories", tuple(self.categories))
-        for name in ("max_chars", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"LlamaGuard.{name} should be at least 1, got {getattr(self, name)}")
+        at_least(self, max_chars=1, max_tokens=1)
         object.__setattr__(self, "model_id", self.model or parse(self.engine, "LlamaGuard").model_id)
 
     @property

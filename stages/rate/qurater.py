@@ -11,7 +11,7 @@ from schemas import columns as c
 from stages.models.engine import Failure, Prompt, Vector
 from stages.models.spec import parse
 from stages.rate.rater import Rater, chunks_of, column, failures_of, gather, open_rater, texts_of, usages_of
-from stages.stage import EXECUTION, Resources, Rows, Transform
+from stages.stage import EXECUTION, Resources, Rows, Transform, at_least
 
 HEADS = (c.WRITING_STYLE, c.REQUIRED_EXPERTISE, c.FACTS_AND_TRIVIA, c.EDUCATIONAL_VALUE)  # in the order of the model
 
@@ -37,8 +37,7 @@ class QuRater:
     rows: ClassVar[Rows] = "same"
 
     def __post_init__(self) -> None:
-        if self.chunk_tokens < 1:
-            raise ValueError(f"QuRater.chunk_tokens should be at least 1, got {self.chunk_tokens}")
+        at_least(self, chunk_tokens=1)
         object.__setattr__(self, "model_id", self.model or parse(self.engine, "QuRater").model_id)
 
     @property

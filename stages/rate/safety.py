@@ -25,7 +25,7 @@ from stages.rate.rater import (
     texts_of,
     usages_of,
 )
-from stages.stage import EXECUTION, Resources, Rows, StageError, Transform
+from stages.stage import EXECUTION, Resources, Rows, StageError, Transform, at_least
 
 Activation = Literal["sigmoid", "softmax"]
 REASON = "unsafe_score"
@@ -75,10 +75,7 @@ class Safety:
             raise ValueError(f"Safety.activation should be sigmoid or softmax, got {self.activation!r}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ValueError(f"Safety.threshold should be from 0 to 1, or null, got {self.threshold}")
-        for name in ("max_tokens", "max_pieces"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"Safety.{name} should be at least 1, got {value}")
+        at_least(self, max_tokens=1, max_pieces=1)
         object.__setattr__(self, "model_id", self.model or parse(self.engine, "Safety").model_id)
 
     @property

@@ -17,7 +17,7 @@ from stages.refine.profile import read_profile
 from stages.refine.program import Program
 from stages.refine.prompt_format import PromptFormat, chunk_prompt
 from stages.refine.refining import Refined, Refining
-from stages.stage import EXECUTION, Resources, Rows, Transform, fingerprint, set_columns
+from stages.stage import EXECUTION, Resources, Rows, Transform, at_least, fingerprint, set_columns
 from stages.verdict import reasons
 
 
@@ -61,10 +61,7 @@ class ProxChunks:
     rows: ClassVar[Rows] = "same"
 
     def __post_init__(self) -> None:
-        for setting, least in (("chunk_tokens", 1), ("max_tokens", 1), ("context", 2), ("error_op", 1)):
-            value = getattr(self, setting)
-            if value is not None and value < least:
-                raise ValueError(f"ProxChunks.{setting} should be at least {least}, got {value}")
+        at_least(self, chunk_tokens=1, max_tokens=1, context=2, error_op=1)
         for setting in ("threshold_1", "threshold_2"):
             if not 0 <= getattr(self, setting) <= 1:
                 raise ValueError(f"ProxChunks.{setting} should be from 0 to 1, got {getattr(self, setting)}")

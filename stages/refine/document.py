@@ -14,7 +14,7 @@ from stages.models.spec import check_tokenizer, parse
 from stages.refine.profile import Profile, read_profile
 from stages.refine.program import Drop, Keep, parse_program
 from stages.refine.prompt_format import PromptFormat, document_prompt, wrap
-from stages.stage import EXECUTION, Resources, Rows, StageError, Transform, fingerprint, set_columns
+from stages.stage import EXECUTION, Resources, Rows, StageError, Transform, at_least, fingerprint, set_columns
 from stages.verdict import reasons
 
 REASON = "prox_drop_doc"
@@ -58,10 +58,7 @@ class ProxDocument:
     rows: ClassVar[Rows] = "same"
 
     def __post_init__(self) -> None:
-        for setting in ("prompt_tokens", "max_tokens", "context"):
-            value = getattr(self, setting)
-            if value is not None and value < 1:
-                raise ValueError(f"ProxDocument.{setting} should be at least 1, got {value}")
+        at_least(self, prompt_tokens=1, max_tokens=1, context=1)
         name = None
         if self.engine is not None:
             spec = parse(self.engine, type(self).__name__)

@@ -17,7 +17,7 @@ from stages.rephrase.rewrite import Task, rewrite
 from stages.rephrase.rows import Found, beside, instead, prepared
 from stages.rephrase.segments import counter
 from stages.rephrase.styles import find_style
-from stages.stage import EXECUTION, Resources, Rows, StageError, Transform
+from stages.stage import EXECUTION, Resources, Rows, StageError, Transform, at_least
 from stages.text.words import check_language
 
 ADDS = (c.BODY, c.N_CHARS, c.EDITS, c.PARENTS, c.MODEL, c.PROMPT_HASH, c.ANSWERS, c.ERROR)
@@ -73,10 +73,7 @@ class Rephrase:
             raise ValueError(f"{len(self.styles)} styles: a rewrite that replaces the text, and a prompt, take one")
         if not 0 <= self.confidence_beta <= 1 or self.confidence_samples < 1:
             raise ValueError("confidence_beta should be from 0 to 1, confidence_samples at least 1")
-        for setting, least in (("max_tokens", 1), ("max_input", 1), ("temperature", 0), ("top_p", 0)):
-            value = getattr(self, setting)
-            if value is not None and value < least:
-                raise ValueError(f"Rephrase.{setting} should be at least {least}, got {value}")
+        at_least(self, max_tokens=1, max_input=1, temperature=0, top_p=0)
         check_language(self.language)
         name = type(self).__name__
         spec = parse(self.engine, name)

@@ -14,7 +14,7 @@ from stages.models.ledger import Forgetful, Ledger
 from stages.models.spec import parse
 from stages.prompts import PromptFile, load_prompt
 from stages.rephrase.segments import count_words
-from stages.stage import EXECUTION, Resources, Rows, Transform, set_columns
+from stages.stage import EXECUTION, Resources, Rows, Transform, at_least, set_columns
 from stages.synthesize.again import Dead, with_dead
 from stages.synthesize.extract_entities import SEEDS
 from stages.synthesize.heirs import ADDED, Heir, heir_id, heirs
@@ -73,9 +73,7 @@ class Augment:
     version: ClassVar[int] = 2  # 2: the first of the orders of a text has the id that the text has when it dies
 
     def __post_init__(self) -> None:
-        for name, least in (("multi", 0), ("permute", 0), ("max_input", 1), ("max_tokens", 1), ("temperature", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{NAME}.{name} should be at least {least}, got {getattr(self, name)}")
+        at_least(self, multi=0, permute=0, max_input=1, max_tokens=1, temperature=0)
         if not self.multi:
             return
         if not self.prompts:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas import columns as c
+from stages.stage import at_least
 from stages.synthesize.relations import count, draw
 
 Ints = npt.NDArray[np.int64]
@@ -48,11 +49,7 @@ class ShareBudget:
     alone: ClassVar[dict[str, int]] = {}
 
     def __post_init__(self) -> None:
-        if self.budget is not None and not self.budget >= 0:
-            raise ValueError(f"ShareBudget.budget should be at least 0, got {self.budget}")
-        for name, least in (("answer_tokens", 1), ("most", 1), ("prompt_price", 0), ("completion_price", 0)):
-            if not getattr(self, name) >= least:
-                raise ValueError(f"ShareBudget.{name} should be at least {least}, got {getattr(self, name)}")
+        at_least(self, budget=0, answer_tokens=1, most=1, prompt_price=0, completion_price=0)
         if self.budget is not None and self.unit == "dollars" and self.prompt_price + self.completion_price <= 0:
             raise ValueError("ShareBudget: a budget in dollars needs prompt_price and completion_price")
 

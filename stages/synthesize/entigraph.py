@@ -13,7 +13,7 @@ from stages.models.engine import Answer, Failure, Request, Sampling
 from stages.models.ledger import Forgetful, Ledger
 from stages.models.spec import parse
 from stages.prompts import PromptFile, load_prompt
-from stages.stage import EXECUTION, Resources, Rows, Transform
+from stages.stage import EXECUTION, Resources, Rows, Transform, at_least
 from stages.synthesize.again import FAILED, Dead, with_dead
 from stages.synthesize.content import content_of
 from stages.synthesize.extract_entities import SEEDS
@@ -62,11 +62,7 @@ class EntiGraph:
         object.__setattr__(self, "model_id", self.model or parse(self.engine, "EntiGraph").model_id)
         hashes = tuple(load_prompt(name).hash for name in (self.pair_prompt, self.triple_prompt))
         object.__setattr__(self, "prompt_hashes", hashes)
-        for name in ("max_tokens", "most"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"EntiGraph.{name} should be at least 1, got {getattr(self, name)}")
-        if self.temperature < 0:
-            raise ValueError(f"EntiGraph.temperature should be at least 0, got {self.temperature}")
+        at_least(self, max_tokens=1, most=1, temperature=0)
 
     @property
     def resources(self) -> Resources:

@@ -11,7 +11,7 @@ from stages.models.engine import Answer, Failure, Request, Sampling
 from stages.models.ledger import Forgetful, Ledger
 from stages.models.spec import parse
 from stages.prompts import load_prompt
-from stages.stage import EXECUTION, Resources, Rows, Transform, set_columns
+from stages.stage import EXECUTION, Resources, Rows, Transform, at_least, set_columns
 from stages.synthesize.content import content_of
 from stages.synthesize.entities import Entities, parse_entities
 from stages.synthesize.relations import draw
@@ -49,11 +49,7 @@ class ExtractEntities:
     def __post_init__(self) -> None:
         object.__setattr__(self, "model_id", self.model or parse(self.engine, "ExtractEntities").model_id)
         object.__setattr__(self, "prompt_hash", load_prompt(self.prompt).hash)
-        for name in ("max_tokens", "tries", "most"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ExtractEntities.{name} should be at least 1, got {getattr(self, name)}")
-        if self.temperature < 0:
-            raise ValueError(f"ExtractEntities.temperature should be at least 0, got {self.temperature}")
+        at_least(self, max_tokens=1, tries=1, most=1, temperature=0)
 
     @property
     def resources(self) -> Resources:

@@ -13,7 +13,7 @@ from stages.models.engine import Answer, Failure, Prompt, Request, Sampling
 from stages.models.ledger import Forgetful, Ledger
 from stages.models.spec import parse
 from stages.rephrase.segments import count_words
-from stages.stage import EXECUTION, Resources, Rows, Transform, set_columns
+from stages.stage import EXECUTION, Resources, Rows, Transform, at_least, set_columns
 from stages.synthesize.extract_entities import SEEDS
 from stages.synthesize.instruction_form import MARKS, Pair, form_hash, parse_pairs, reading, shot, tokens_of
 from stages.synthesize.relations import draw
@@ -70,13 +70,9 @@ class InstructionPairs:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model_id", self.model or parse(self.engine, NAME).model_id)
-        for name in ("rounds", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{NAME}.{name} should be at least 1, got {getattr(self, name)}")
+        at_least(self, rounds=1, max_tokens=1, temperature=0)
         if self.context <= self.max_tokens:
             raise ValueError(f"{NAME}.context should be more than max_tokens, {self.max_tokens}, got {self.context}")
-        if self.temperature < 0:
-            raise ValueError(f"{NAME}.temperature should be at least 0, got {self.temperature}")
 
     @property
     def resources(self) -> Resources:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from schemas import columns as c
 from stages.rephrase.segments import TOKENS_A_WORD, WORD
-from stages.stage import Resources, Rows, Transform
+from stages.stage import Resources, Rows, Transform, at_least
 from stages.synthesize.lots import Lot
 from stages.synthesize.mining import MOST, Mined, mine
 from stages.synthesize.reading_templates import templates_hash, write_exercises, write_whole
@@ -63,8 +63,7 @@ class ReadingComprehension:
     def __post_init__(self) -> None:
         if (self.domain_vocabulary is None) != (self.general_vocabulary is None):
             raise ValueError(f"{NAME}: domain_vocabulary and general_vocabulary go together; one of them is not given")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ValueError(f"{NAME}.max_tokens should be at least 1, got {self.max_tokens}")
+        at_least(self, max_tokens=1)
         if self.most < 0:
             raise ValueError(f"{NAME}.most should be at least 0, got {self.most}")
         if self._vocabulary() is not None:

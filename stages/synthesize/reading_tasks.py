@@ -13,7 +13,7 @@ from stages.models.ledger import Forgetful, Ledger
 from stages.models.spec import parse
 from stages.prompts import load_prompt
 from stages.rephrase.segments import count_words
-from stages.stage import EXECUTION, Resources, Rows, Transform, set_columns
+from stages.stage import EXECUTION, Resources, Rows, Transform, at_least, set_columns
 from stages.synthesize.extract_entities import SEEDS
 from stages.synthesize.lots import Lot
 from stages.synthesize.reading_templates import BETWEEN, QUESTION_TO_ANSWER, lead_in, templates_hash
@@ -56,11 +56,7 @@ class ReadingTasks:
     def __post_init__(self) -> None:
         object.__setattr__(self, "model_id", self.model or parse(self.engine, NAME).model_id)
         object.__setattr__(self, "prompt_hash", load_prompt(self.prompt).hash)
-        for name in ("max_input", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{NAME}.{name} should be at least 1, got {getattr(self, name)}")
-        if self.temperature < 0:
-            raise ValueError(f"{NAME}.temperature should be at least 0, got {self.temperature}")
+        at_least(self, max_input=1, max_tokens=1, temperature=0)
 
     @property
     def resources(self) -> Resources:

@@ -23,7 +23,7 @@ from stages.models.engine import Answer, Failure, Request, Sampling
 from stages.models.ledger import Ledger
 from stages.models.spec import parse
 from stages.prompts import PromptFile, load_prompt
-from stages.stage import name_of, set_columns
+from stages.stage import at_least, name_of, set_columns
 from stages.synthesize.again import FAILED, Dead, with_dead
 from stages.synthesize.extract_entities import SEEDS
 from stages.synthesize.heirs import ADDED, Heir, heir_id, heirs
@@ -147,10 +147,7 @@ def prepare(stage: Any, prompts: Sequence[str], guards: Guards | None, shows: Se
         if unknown or shows[0] not in prompt.fields:
             wrong = f"has a place {unknown[0]!r}" if unknown else f"does not show {{{{{shows[0]}}}}}"
             raise ValueError(f"{name}: prompt {prompt.name} {wrong}; places may be {', '.join(shows)}")
-    for setting, at_least in {"max_tokens": 1, "temperature": 0, **least}.items():
-        value = getattr(stage, setting)
-        if value < at_least:
-            raise ValueError(f"{name}.{setting} should be at least {at_least:g}, got {value}")
+    at_least(stage, **{"max_tokens": 1, "temperature": 0, **least})
     object.__setattr__(stage, "model_id", stage.model or parse(stage.engine, name).model_id)
     object.__setattr__(stage, "prompt_hashes", tuple(load_prompt(prompt).hash for prompt in prompts))
     if guards is not None:

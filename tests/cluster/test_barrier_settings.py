@@ -46,7 +46,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str, recipe: str = "dedu
     [
         ("MinHashBands.num_buckets=0", "MinHashBands.num_buckets should be at least 1, got 0"),
         ("MinHashBands.hashes_per_bucket=0", "MinHashBands.hashes_per_bucket should be at least 1, got 0"),
-        ("MinHashBands.n_grams=0", "MinHashSignature: n_grams should be at least 1, got 0"),
+        ("MinHashBands.n_grams=0", "MinHashSignature.n_grams should be at least 1, got 0"),
         ("MinHashBands.threshold=0", "MinHashBands.threshold should be between 0 and 1, got 0.0"),
         ("MinHashBands.threshold=1", "MinHashBands.threshold should be between 0 and 1, got 1.0"),
         ("MinHashBands.threshold=1.2", "MinHashBands.threshold should be between 0 and 1, got 1.2"),

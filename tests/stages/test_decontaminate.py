@@ -302,7 +302,7 @@ def test_nothing_to_look_for_ends_the_run(items, tmp_path):
             "rule should be one of gpt3, tulu3, datatrove, cosmopedia, got 'gpt4'; did you mean 'gpt3'?",
         ),
         ({"action": "kill"}, "action should be one of drop, cut, mark, got 'kill'"),
-        ({"n": 0}, "n should be at least 1, got 0"),
+        ({"n": 0}, "Decontaminate.n should be at least 1, got 0"),
         ({"rule": "tulu3", "action": "cut"}, "action 'cut' is of rule 'gpt3'; 'tulu3' takes 'drop' or 'mark'"),
     ],
 )

@@ -1,6 +1,8 @@
 """The contract: the walk of the schema, identity, and setting columns."""
 
+import math
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -15,6 +17,7 @@ from stages.stage import (
     Source,
     Stage,
     Transform,
+    at_least,
     fingerprint,
     identity,
     name_of,
@@ -149,3 +152,14 @@ def test_a_column_of_the_inputs_own_is_in_the_way_of_what_stages_append(name: st
     _, faults = stage.walk((Appends(),), pa.schema([c.BODY, pa.field(name, pa.string())]))
     assert faults == [f"Appends appends to {name!r}, which is string in the input: rename it there"]
     assert stage.walk((Appends(), Appends()), pa.schema([c.BODY]))[1] == []
+
+
+def test_all_settings_that_are_too_small_are_told_at_once() -> None:
+    given = SimpleNamespace(max_tokens=0, temperature=math.nan, context=None, most=1)
+    with pytest.raises(ValueError) as caught:
+        at_least(given, max_tokens=1, temperature=0, context=2, most=1)
+    assert str(caught.value) == (
+        "SimpleNamespace.max_tokens should be at least 1, got 0; "
+        "SimpleNamespace.temperature should be at least 0, got nan"
+    )
+    at_least(given, context=2, most=1)
