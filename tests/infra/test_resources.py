@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def test_a_run_fits_on_the_nodes_that_it_starts_with(overlay: str, run: str, tmp
         for name in ("CPU", "memory"):
             assert sum(demand(worker)[name] for worker in workers) <= sum(there[name] for there in starting)
         assert all(any(holds(there, worker) for there in starting) for worker in workers)
-        assert devices_hold([w.gpus for w in workers if w.gpus], int(sum(there["GPU"] for there in starting)))
+        assert devices_hold(Counter(w.gpus for w in workers if w.gpus), int(sum(there["GPU"] for there in starting)))
 
 
 @pytest.mark.parametrize("overlay", ["eks", "gke", "kind"])
