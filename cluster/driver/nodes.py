@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 
 from cluster.driver.pool import SHARED, Pool
 
-LOOK_EVERY_S = 5.0  # a look takes some 5 ms; a node that drains has 12 s on GKE, 110 s on EKS
+LOOK_EVERY_S = 5.0  # a look takes 0.8 ms with one node; a node that drains has 12 s on GKE, 110 s on EKS
 
 
 class Nodes:
