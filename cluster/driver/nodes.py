@@ -34,6 +34,8 @@ class Nodes:
             going = set(ray._private.state.state.get_draining_nodes())
         except (RayError, RuntimeError, OSError):  # the head restarts: there is another look
             return False
+        if not any(node["Alive"] for node in nodes):  # it has just come back: the driver's own node is alive
+            return False
         going |= {node["NodeID"] for node in nodes if not node["Alive"]}
         for pool in pools if going else ():
             pool.leave(going)

@@ -11,6 +11,7 @@ import pytest
 from cluster.commit import Target
 from cluster.driver import balance
 from cluster.driver.balance import Balance
+from cluster.driver.nodes import LOOK_EVERY_S, Nodes
 from cluster.driver.pipeline import Pipeline
 from cluster.driver.pool import Pool
 from cluster.plan import Group, PlannedStep
@@ -212,6 +213,17 @@ def test_step_waits_for_a_node_that_has_room_for_a_worker_of_each_kind(
         "no node can hold a worker: it takes GPU 1 (cluster has 0); it waits until there is room"
         in capfd.readouterr().err
     )
+
+
+def test_head_that_has_just_come_back_knows_no_nodes_and_takes_none_away(virtual: Any) -> None:
+    nodes, cluster = Nodes(), virtual.VirtualCluster([virtual.Node("only", {"CPU": 2.0})], Work(1.0))
+    with cluster.installed():
+        assert nodes.look()
+        there = dict(nodes.room)
+        cluster.machines["only"].alive = False
+        cluster.now += LOOK_EVERY_S
+        assert not nodes.look()
+        assert nodes.room == there == {"CPU": 2.0, "GPU": 0.0, "memory": 0.0}
 
 
 def test_one_kind_of_workers_becomes_as_many_as_nodes_come(tmp_path: Path, virtual: Any) -> None:
