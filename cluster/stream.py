@@ -17,8 +17,9 @@ from cluster.commit import Target
 from cluster.driver import alive, pipeline
 from cluster.driver.assignment import MAX_ATTEMPTS, MAX_DEATHS, Assignment, Busy, after_death, after_error
 from cluster.driver.nodes import Nodes
-from cluster.driver.pool import Pool, ready_of, room_for, spawn, start_ray
+from cluster.driver.pool import Pool, ready_of, room_for, spawn
 from cluster.driver.sizes import fitting
+from cluster.driver.start import start_ray
 from cluster.errors import ConfigError, RunError, first_line
 from cluster.exchange.shuffle import Task
 from cluster.limits import STUCK_AFTER_S

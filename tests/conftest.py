@@ -36,7 +36,7 @@ def ray_session() -> Iterator[None]:
     """One Ray for the session, with logical CPUs and a GPU that the machine need not have."""
     import ray
 
-    from cluster.driver.pool import start_local
+    from cluster.driver.start import start_local
 
     start_local(num_cpus=8, num_gpus=2, object_store_memory=400_000_000, _memory=32_000_000_000)
     yield

@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError
 from cluster.chain import Batch, Chain
 from cluster.commit import Target, read_manifests
 from cluster.driver.assignment import Assignment, Busy
-from cluster.driver.pool import start_ray
+from cluster.driver.start import start_ray
 from cluster.errors import RunError
 from cluster.plan import PlannedStep
 from cluster.shards import Shard

@@ -151,7 +151,7 @@ def test_parts_are_packed_as_if_placed_one_after_the_other(parts: list[float], d
     assert devices_hold(Counter(parts), devices) is fits
 
 
-@pytest.mark.timeout(30)  # it took a quarter of an hour, before the first worker was asked for
+@pytest.mark.timeout(30)  # it had not ended after nine minutes, before the first worker was asked for
 def test_cluster_of_ten_thousand_workers_is_shared_out_at_once(tmp_path: Path) -> None:
     step = planned(tmp_path, Upper(), Model(1.0), Model(0.25))
     have = {"CPU": 11_000.0, "GPU": 1000.0, "memory": 1e15}

@@ -140,5 +140,5 @@ def test_worker_killed_in_each_phase_leaves_no_trace(tmp_path: Path) -> None:
     log = process.stderr.read()
     process.stderr.close()
     assert process.returncode == 0, log
-    assert len(met) >= (3 if "HEADRACE_FAULTS" in os.environ else 1), met  # phases are short, this process may be late
+    assert len(met) >= 3, met
     assert dataset(output) == dataset(tmp_path / "whole")

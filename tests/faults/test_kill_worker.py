@@ -52,4 +52,5 @@ def test_killed_workers_leave_no_trace(tmp_path: Path) -> None:
     process.stderr.close()
     assert process.returncode == 0, log
     assert killed > 0
+    assert log.count("is tried again: worker died") > 0
     assert dataset(tmp_path / "killed") == dataset(tmp_path / "undisturbed")
