@@ -3,10 +3,15 @@
     python -m benchmarks.poison [--documents 100000] [--workers 2]
     python -m benchmarks.poison --web ../shared/data/pages-dev.warc.gz [--copies 4]
 
-Both runs are of the same command on the same input, side by side, in a Ray of their own; the second has one row at
-which a stage ends its process with SIGSEGV. What it costs does not grow with the run: workers that are started again
-(Python, imports, stages), the table it is in once more, and once more in parts. So of `--web`, the recipe `web` over
-so many copies of an archive, it is told what share that would be of 100,000 of its pages at the clean run's pace.
+Both runs are of the same command on the same input, one after the other, in a Ray of their own; the second has one row
+at which a stage ends its process with SIGSEGV. What it costs does not grow with the run: workers that are started again
+(Python, imports, stages), the table it is in once more, and once more in parts. `--web` is the recipe `web` over so
+many copies of an archive; 59 copies of that one are 100,000 pages, a quarter of an hour a run on two cores.
+
+On a machine whose pace changes by more than the row costs, two runs of a quarter of an hour say nothing of it. So the
+row's shard is compared with the other shards of its own run, which are as large: what it took longer than half of
+them, from its first beginning to its commit, a worker lost to the row, and that is told as a share of what all workers
+had. `--poisoned` leaves the clean run out.
 """
 
 import argparse
@@ -14,6 +19,7 @@ import os
 import random
 import re
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -30,6 +36,7 @@ from cluster.plan import make_plan
 from cluster.recipe import Recipe, Step
 from cluster.run import Options, run
 from cluster.shards import list_inputs
+from cluster.signals.events import Event, ShardBegan, ShardCommitted, StepBegan
 from pipelines.web import web
 from schemas import columns as c
 from stages.c4_quality import C4Quality
@@ -85,42 +92,84 @@ def documents(folder: Path, n: int, poison: int | None) -> Path:
     return folder
 
 
+class Durations:
+    """Seconds of each shard of the first step, from its first beginning to its commit."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._begun: dict[str, float] = {}
+        self.took: dict[str, float] = {}
+
+    def hear(self, event: Event) -> None:
+        now = time.perf_counter()
+        match event:
+            case StepBegan():
+                self._steps += 1
+            case ShardBegan() if self._steps == 1:
+                self._begun.setdefault(event.shard.name, now)
+            case ShardCommitted() if self._steps == 1:
+                self.took[event.shard.name] = now - self._begun[event.shard.name]
+
+    def lost_to(self, shard: str) -> float:
+        """How much longer that one took than half of the others."""
+        others = [seconds for name, seconds in self.took.items() if name != shard]
+        return self.took[shard] - statistics.median(others)
+
+
 def timed(recipe: Recipe, source: Path, out: Path, workers: int) -> dict[str, Any]:
     """A run; seconds of it without Ray's own start and end."""
     from cluster.stream import RayRunner  # noqa: PLC0415 - importing Ray takes a second
 
     runner = RayRunner(workers)
-    begun = time.perf_counter()
-    result = run(make_plan(recipe, list_inputs([str(source)])), str(out), runner, Options(quiet=True, max_dead=0.01))
+    begun, durations = time.perf_counter(), Durations()
+    options = Options(quiet=True, max_dead=0.01, hear=durations.hear)
+    result = run(make_plan(recipe, list_inputs([str(source)])), str(out), runner, options)
     seconds = time.perf_counter() - begun - runner.startup_seconds - runner.shutdown_seconds
-    dead = [row for f in (out / result["steps"][0]["name"] / "dead").glob("*") for row in pq.read_table(f).to_pylist()]
-    return {"seconds": seconds, "startup": runner.startup_seconds, "step": result["steps"][0], "dead": dead}
+    files = list((out / result["steps"][0]["name"] / "dead").glob("*"))
+    dead = [row for file in files for row in pq.read_table(file).to_pylist()]
+    lost = [durations.lost_to(file.stem) for file in files]
+    return {
+        "seconds": seconds,
+        "startup": runner.startup_seconds,
+        "step": result["steps"][0],
+        "dead": dead,
+        "lost": sum(lost),
+        "shard_seconds": statistics.median(durations.took.values()),
+        "shards": len(durations.took),
+    }
 
 
-def made(folder: Path, n: int, workers: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Documents of ours through filters: the clean run, and that with the row."""
+Pair = tuple[dict[str, Any] | None, dict[str, Any]]  # the clean run, if there was one, and that with the row
+
+
+def made(folder: Path, n: int, workers: int, *, clean: bool) -> Pair:
+    """Documents of ours through filters."""
     stages = (GopherRepetition(), GopherQuality(), C4Quality(), FineWebQuality(), Segfault())
     recipe, found = Recipe("poison", (Step("only", ReadParquet(), stages),)), {}
     for name, poison in (("warm", None), ("clean", None), ("poisoned", n // 2 + 7)):
-        source = documents(folder / name, 2000 if name == "warm" else n, poison)
-        found[name] = timed(recipe, source, folder / f"{name}-out", workers)
-    assert found["clean"]["step"]["out"] > 0.9 * n
+        if clean or name != "clean":
+            source = documents(folder / name, 2000 if name == "warm" else n, poison)
+            found[name] = timed(recipe, source, folder / f"{name}-out", workers)
+    assert found["poisoned"]["step"]["out"] > 0.9 * n
     assert found["poisoned"]["dead"][0]["id"] == f"{n // 2 + 7:08d}"
-    return found["clean"], found["poisoned"]
+    return found.get("clean"), found["poisoned"]
 
 
-def pages(folder: Path, archive: Path, copies: int, workers: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The recipe `web` over pages; the row is one that the clean run keeps."""
-    many = folder / "many.warc.gz"
-    many.write_bytes(archive.read_bytes() * copies)
-    clean = timed(web(), many, folder / "clean", workers)
-    kept = [row for f in (folder / "clean/filter/data").glob("*") for row in pq.read_table(f)["source"].to_pylist()]
-    victim = sorted(kept)[len(kept) // 2]
+def pages(folder: Path, archive: Path, copies: int, workers: int, *, clean: bool) -> Pair:
+    """The recipe `web` over pages; the row is one in the middle that is kept."""
+    one, many, content = folder / "one.warc.gz", folder / "many.warc.gz", archive.read_bytes()
+    one.write_bytes(content)
+    many.write_bytes(content * copies)
+    timed(web(), one, folder / "warm", workers)
+    kept = [row for f in (folder / "warm/filter/data").glob("*") for row in pq.read_table(f)["source"].to_pylist()]
+    offset = int(sorted(kept)[len(kept) // 2].rpartition("#")[2]) + copies // 2 * len(content)
+    victim = f"{many.as_uri()}#{offset}"
+    undisturbed = timed(web(), many, folder / "clean", workers) if clean else None
     first, *later = web().steps
     recipe = Recipe("poisoned", (replace(first, stages=(*first.stages, Segfault(victim, "source"))), *later))
     poisoned = timed(recipe, many, folder / "poisoned", workers)
     assert [row["source"] for row in poisoned["dead"]] == [victim]
-    return clean, poisoned
+    return undisturbed, poisoned
 
 
 def main() -> int:
@@ -129,30 +178,35 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--web", type=Path, help="an archive, in place of documents that are made")
     parser.add_argument("--copies", type=int, default=4)
+    parser.add_argument("--poisoned", action="store_true", help="leave the clean run out")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if given.web:
-            clean, poisoned = pages(Path(folder), given.web, given.copies, given.workers)
+            clean, poisoned = pages(Path(folder), given.web, given.copies, given.workers, clean=not given.poisoned)
         else:
-            clean, poisoned = made(Path(folder), given.documents, given.workers)
-    n, more = clean["step"]["rows_in"], poisoned["seconds"] - clean["seconds"]
-    assert not clean["dead"]
+            clean, poisoned = made(Path(folder), given.documents, given.workers, clean=not given.poisoned)
     assert poisoned["step"]["dead"] == len(poisoned["dead"]) == 1
     assert re.match("worker died", poisoned["dead"][0]["error"])
-    assert poisoned["step"]["rows_in"] == n
-    record(
-        "poison_web" if given.web else "poison",
-        {
-            "documents": n,
-            "dead": len(poisoned["dead"]),
+    figures = {
+        "documents": poisoned["step"]["rows_in"],
+        "dead": 1,
+        "poisoned_seconds": round(poisoned["seconds"], 2),
+        "shards": poisoned["shards"],
+        "seconds_of_a_shard": round(poisoned["shard_seconds"], 2),
+        "worker_seconds_of_the_row": round(poisoned["lost"], 2),
+        "share_of_worker_seconds": round(poisoned["lost"] / given.workers / poisoned["seconds"], 4),
+        "seconds_to_start_ray_and_workers": round(poisoned["startup"], 2),
+    }
+    if clean:
+        assert not clean["dead"]
+        assert clean["step"]["rows_in"] == poisoned["step"]["rows_in"]
+        more = poisoned["seconds"] - clean["seconds"]
+        figures |= {
             "clean_seconds": round(clean["seconds"], 2),
-            "poisoned_seconds": round(poisoned["seconds"], 2),
-            "seconds_of_the_row": round(more, 2),
+            "seconds_more": round(more, 2),
             "share": round(more / clean["seconds"], 4),
-            "share_of_100000": round(more / (clean["seconds"] / n * 100_000), 4),
-            "seconds_to_start_ray_and_workers": round(clean["startup"], 2),
-        },
-    )
+        }
+    record("poison_web" if given.web else "poison", figures)
     return 0
 
 

@@ -135,9 +135,10 @@ def simulate(groups: int, shards: int, workers: int, tables: int) -> dict[str, A
     cluster = cluster_of(workers, pages, workers // 10 if groups > 1 else 0)
     target = Target("memory://simulated/filter")
     size, output = shards * 10**9, Folder("memory://simulated")
-    progress = Progress("filter", output, total=shards, done={}, total_bytes=size, max_dead=1.0, quiet=True)
+    progress = Progress("filter", output, max_dead=1.0, quiet=True)
     begun, wall = time.process_time(), time.perf_counter()
     with cluster.installed(), progress:
+        progress.begin(shards, size)
         if groups > 1:
             run_pipeline(planned, target, todo, progress, workers)
         else:

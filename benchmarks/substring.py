@@ -48,9 +48,9 @@ class Measuring(LocalRunner):
         self.seconds: dict[str, float] = defaultdict(float)
         self.bytes: dict[str, int] = defaultdict(int)
 
-    def run_tasks(self, planned: PlannedStep, target: Any, tasks: list[Any]) -> None:
+    def run_tasks(self, planned: PlannedStep, target: Any, tasks: list[Any], watch: Any) -> None:
         begin = time.process_time()
-        super().run_tasks(planned, target, tasks)
+        super().run_tasks(planned, target, tasks, watch)
         for task in tasks:
             phase = f"{planned.name} {task.name.split('/')[1]}"
             with target.folder.open(task.name) as file:

@@ -6,7 +6,7 @@ from typing import Self
 
 from cluster.commit import Target
 from cluster.errors import HeadraceError, RunError, ShardError, is_transient
-from cluster.exchange.shuffle import Task, run_task
+from cluster.exchange.shuffle import Task, Watch, run_task
 from cluster.plan import PlannedStep
 from cluster.seen.recall import here
 from cluster.shards import Shard
@@ -30,10 +30,11 @@ class LocalRunner:
     def __exit__(self, *exc: object) -> None:
         return None
 
-    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None:
+    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task], watch: Watch) -> None:
         """The tasks of one phase of a shuffle."""
         for task in tasks:
             self._run_task(planned, target, task)
+            watch.task_done()
 
     def run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None:
         """Every shard to its commit. Raises what a shard raises, once trying again does not help."""

@@ -20,6 +20,7 @@ from cluster.commit import Target, discard, tidy
 from cluster.errors import AccountError, HeadraceError
 from cluster.exchange.moving import moved_shards
 from cluster.exchange.phases import DEFAULT_MEMORY, alarm, judged_other_rows, run_barrier
+from cluster.exchange.shuffle import Carrier, Watch
 from cluster.exchange.shuffle import Task
 from cluster.layout import VERSION as LAYOUT
 from cluster.lease import guarded, held
@@ -49,7 +50,7 @@ class Runner(Protocol):
 
     def __exit__(self, *exc: object) -> None: ...
 
-    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None: ...
+    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task], watch: Watch) -> None: ...
 
     def run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None: ...
 
@@ -217,24 +218,17 @@ def _run_step(
     _sweep(folder, target)
     account.refresh(pack=True)
     done = account.shards
-    if isinstance(planned.step.shuffle, Moving):
-        shards = moved_shards(planned, target, runner, shards, options.memory)
-    todo = [shard for shard in shards if shard.name not in done]
-    if todo and isinstance(planned.step.shuffle, Shuffle):
-        run_barrier(planned, target, runner, shards, rows, options.memory)
-    progress = Progress(
-        planned.name,
-        folder,
-        total=len(done) + len(todo),
-        done={},
-        total_bytes=sum(shard.bytes for shard in todo),
-        max_dead=options.max_dead,
-        quiet=options.quiet,
-        log=options.log,
-        hear=everyone(options.hear, account.hear),
-    )
-    progress.found(len(done), account.counts)
-    with progress:
+    hear = everyone(options.hear, account.hear)
+    with Progress(
+        planned.name, folder, max_dead=options.max_dead, quiet=options.quiet, log=options.log, hear=hear
+    ) as progress:
+        carrier = Carrier(planned, target, runner, progress)
+        if isinstance(planned.step.shuffle, Moving):
+            shards = moved_shards(carrier, shards, options.memory)
+        todo = [shard for shard in shards if shard.name not in done]
+        if todo and isinstance(planned.step.shuffle, Shuffle):
+            run_barrier(carrier, shards, rows, options.memory)
+        progress.begin(len(done) + len(todo), sum(shard.bytes for shard in todo), len(done), account.counts)
         if (giant := alarm(planned, target.folder)) is not None:
             progress.note(giant)
         _fold(planned, own=options.ledger is None)  # what an earlier run left

@@ -6,7 +6,6 @@ workers of several kinds, GPU stages behind CPU stages, tables flow between pool
 
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Self
 
@@ -21,7 +20,7 @@ from cluster.driver.pool import Pool, ready_of, room_for, spawn
 from cluster.driver.sizes import fitting
 from cluster.driver.start import start_ray
 from cluster.errors import ConfigError, RunError, first_line
-from cluster.exchange.shuffle import Task
+from cluster.exchange.shuffle import Task, Watch
 from cluster.limits import STUCK_AFTER_S
 from cluster.plan import PlannedStep
 from cluster.seen.actors import with_index
@@ -64,15 +63,13 @@ class RayRunner:
             ray.shutdown()
         self.shutdown_seconds += time.perf_counter() - begun
 
-    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None:
+    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task], watch: Watch) -> None:
         """The tasks of one phase of a shuffle; a lost worker's task is done again."""
-        if not tasks:  # all were done by an earlier run: no worker is needed for that
-            return
         pool = self._workers(planned.groups[0].resources, len(tasks))
         todo = deque((task, 0, 0) for task in tasks)
         busy: dict[Any, tuple[Any, Task, int, int]] = {}
         while todo or busy:
-            self._mind(pool, len(todo) + len(busy))
+            self._mind(pool, len(todo) + len(busy), watch)
             while todo and (worker := pool.take()) is not None:
                 task, errors, deaths = todo.popleft()
                 busy[worker.run_task.remote(planned, target, task)] = worker, task, errors, deaths
@@ -92,10 +89,12 @@ class RayRunner:
                     continue
                 pool.give(worker)
                 if failure is None:
+                    watch.task_done()
                     continue
                 if not failure.transient or errors + 1 == MAX_ATTEMPTS:
                     raise RunError(f"step {planned.name}, {task.name}: {failure.message}\n{failure.trace}")
                 todo.append((task, errors + 1, deaths))
+            watch.beat()
 
     def run_shards(self, planned: PlannedStep, target: Target, shards: list[Shard], progress: Progress) -> None:
         """Every shard to its commit. Raises when one fails for good, or too many rows died."""
@@ -113,7 +112,7 @@ class RayRunner:
         todo = deque(Assignment(shard) for shard in sorted(shards, key=lambda s: (-s.bytes, s.name)))
         busy: dict[Any, Busy] = {}
         while todo or busy:
-            self._mind(pool, len(todo) + len(busy))
+            self._mind(pool, len(todo) + len(busy), progress)
             while todo and (worker := pool.take()) is not None:
                 assignment = todo.popleft()
                 progress.started(assignment.shard)
@@ -134,11 +133,15 @@ class RayRunner:
             self._pool.close()
             self._pool = None
 
-    def _mind(self, pool: Pool, work: int) -> None:
+    def _mind(self, pool: Pool, work: int, watch: Watch) -> None:
         """As many workers as `work` takes and the cluster holds, none of them where nodes are about to go."""
-        if self._nodes.look(pool) and self._wanted is None and self._resources is not None:
-            with suppress(ConfigError):  # no room for one at present: the autoscaler may bring a node
-                pool.maximum = room_for(self._resources, self._nodes.room)
+        if self._nodes.look(pool) and self._resources is not None:
+            try:
+                room = room_for(self._resources, self._nodes.room)
+            except ConfigError as error:  # those that are asked for stay asked for: the autoscaler may bring a node
+                watch.note(f"{error}; it waits until there is room", event="waits_for_room", level="warning")
+            else:
+                pool.maximum = self._wanted or room
         pool.resize(work)
 
     def _hear_start(self, pool: Pool, planned: PlannedStep, ref: Any) -> None:

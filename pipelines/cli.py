@@ -1,7 +1,6 @@
 """The program. Exit status: 0 done; 1 the run failed; 2 the command, config or schema is wrong and nothing started."""
 
 import argparse
-import contextlib
 import json
 import os
 import sys
@@ -10,14 +9,12 @@ from typing import Any
 
 from cluster.errors import ConfigError, HeadraceError
 from cluster.exchange.phases import LEAST_MEMORY
-from cluster.lease import held
 from cluster.limits import STUCK_AFTER_S
 from cluster.plan import Plan, make_plan
 from cluster.run import Options, Runner, run
 from cluster.shards import list_inputs
 from cluster.signals.events import Hear
 from cluster.signals.log import Log, captured
-from cluster.storage import Folder, address, locate
 from pipelines import model_commands
 from pipelines.arguments import parser
 from pipelines.asked import with_models
@@ -184,9 +181,7 @@ def explain_command(arguments: argparse.Namespace) -> int:
 def replay_command(arguments: argparse.Namespace) -> int:
     from pipelines.replay import as_text, replay  # noqa: PLC0415 - only this command needs it
 
-    output = Folder(address(*locate(arguments.output)))
-    with held(output) if output.exists() else contextlib.nullcontext("") as holder:
-        found = replay(arguments.output, holder)
+    found = replay(arguments.output)
     say(json.dumps(found) if arguments.json else as_text(found))
     return 0
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from cluster.chain import Chain
 from cluster.commit import ShardWriter, Target, committed_files, discard, read_manifests
 from cluster.errors import ConfigError
-from cluster.lease import guarded
+from cluster.lease import guarded, held
 from cluster.ledger import Ledger, open_ledger
 from cluster.recipe import restore
 from cluster.run import run_totals, step_totals
@@ -33,16 +33,22 @@ from schemas.manifest import Counts, Manifest
 from stages.stage import Stage, name_of
 
 
-def replay(output: str, holder: str = "") -> dict[str, Any]:
+def replay(output: str) -> dict[str, Any]:
     """Replay every step's dead rows; return what became of them. Raises `ConfigError` when there is no run.
 
-    `holder` has the lease on the output: once that is lost, nothing changes in it any more.
+    The output is this replay's meanwhile: once its lease is lost, nothing changes in it any more.
     """
     url = address(*locate(output))
-    folder = guarded(url, url, holder)
-    steps = steps_in_order(folder)
-    if not steps:
+    if not steps_in_order(Folder(url)):
         raise ConfigError(f"{output}: no run of headrace is there")
+    with held(Folder(url)) as holder:
+        found, stale = _replay_steps(guarded(url, url, holder), holder)
+    return {"output": output, "steps": found, "to_run_again": stale}
+
+
+def _replay_steps(folder: Folder, holder: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """What became of the dead rows of each step, and the steps that lacked such rows and were taken away."""
+    steps = steps_in_order(folder)
     result = read(folder, "run.json")
     about = {name: read(folder, f"{name}/step.json") or {} for name in steps}
     folder.delete("run.json")  # until all steps have the rows, the run is not whole
@@ -64,7 +70,7 @@ def replay(output: str, holder: str = "") -> dict[str, Any]:
         result = run_totals(result["recipe"], result["status"], result["final"], result["seconds"], totals)
         folder.put("run.json", json.dumps(result, indent=1).encode())
         with_models(folder, result)
-    return {"output": output, "steps": found, "to_run_again": stale}
+    return found, stale
 
 
 def as_text(found: dict[str, Any]) -> str:

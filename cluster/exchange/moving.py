@@ -18,11 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cluster.barrier import Moving
-from cluster.commit import Target
 from cluster.exchange.phases import SLACK, TEXT_BYTES, partitions_for
-from cluster.exchange.shuffle import Runner, Task, run_undone
+from cluster.exchange.shuffle import Carrier
 from cluster.exchange.spill import ROW, all_facts, read_partition, read_rows, write_partitions
-from cluster.plan import PlannedStep
 from cluster.shards import InputFile, Shard
 from cluster.storage import Folder, address, locate, open_input
 from schemas import columns as c
@@ -89,14 +87,13 @@ def ranges_of(folder: Folder) -> int:
     return int(found["ranges"]) if found.get("measured") else 0
 
 
-def moved_shards(
-    planned: PlannedStep, target: Target, runner: Runner, shards: Sequence[Shard], memory: int
-) -> list[Shard]:
+def moved_shards(carrier: Carrier, shards: Sequence[Shard], memory: int) -> list[Shard]:
     """The shards of the step, with their rows in place, unless all of them are committed."""
-    ranges = ranges_of(target.folder)
-    if not ranges or uncommitted(target.folder, ranges):
-        arrange(planned, target, runner, shards, memory)
-    return arranged_shards(target.folder)
+    folder = carrier.target.folder
+    ranges = ranges_of(folder)
+    if not ranges or uncommitted(folder, ranges):
+        arrange(carrier, shards, memory)
+    return arranged_shards(folder)
 
 
 def uncommitted(folder: Folder, ranges: int) -> list[int]:
@@ -105,11 +102,12 @@ def uncommitted(folder: Folder, ranges: int) -> list[int]:
     return [number for number in range(ranges) if f"manifests/{number:05d}.json" not in committed]
 
 
-def arrange(planned: PlannedStep, target: Target, runner: Runner, shards: Sequence[Shard], memory: int) -> None:
+def arrange(carrier: Carrier, shards: Sequence[Shard], memory: int) -> None:
     """Bring the rows of `shards` in order, as far as that is not done and not committed."""
-    assert isinstance(planned.step.shuffle, Moving)
-    folder, own = target.folder, sorted(shards, key=lambda shard: shard.name)
-    names, key = [shard.name for shard in own], planned.step.shuffle.key
+    shuffle, do = carrier.planned.step.shuffle, carrier.do
+    assert isinstance(shuffle, Moving)
+    folder, own = carrier.target.folder, sorted(shards, key=lambda shard: shard.name)
+    names, key = [shard.name for shard in own], shuffle.key
     try:
         plan = json.loads(folder.get(PLAN))
     except FileNotFoundError:
@@ -119,9 +117,6 @@ def arrange(planned: PlannedStep, target: Target, runner: Runner, shards: Sequen
         guess = TEXT_BYTES * sum(shard.file.size for shard in own)
         plan = {"shards": names, "ranges": partitions_for(guess, memory), "measured": False}
         folder.put(PLAN, json.dumps(plan).encode())
-
-    def do(tasks: Sequence[Task]) -> None:
-        run_undone(planned, target, runner, tasks)
 
     def moves() -> list[Move]:
         return [Move(shard, key, plan["ranges"]) for shard in own]

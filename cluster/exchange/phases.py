@@ -14,10 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.barrier import Guarded, Linking, Shuffle, Spreading
-from cluster.commit import Target
 from cluster.errors import RunError
 from cluster.exchange.components import Contract, Label, Link, Spread, edges_name
-from cluster.exchange.shuffle import Reduce, Runner, Scatter, Task, run_undone
+from cluster.exchange.shuffle import Carrier, Reduce, Scatter, Task
 from cluster.exchange.spill import all_facts
 from cluster.plan import PlannedStep
 from cluster.shards import Shard, shard_name
@@ -44,11 +43,10 @@ def judged_other_rows(folder: Folder, shards: list[Shard]) -> bool:
     return _plan(folder).get("shards") != sorted(shard.name for shard in shards)
 
 
-def run_barrier(
-    planned: PlannedStep, target: Target, runner: Runner, shards: list[Shard], rows: int, memory: int
-) -> None:
+def run_barrier(carrier: Carrier, shards: list[Shard], rows: int, memory: int) -> None:
     """All phases over `rows` rows, in processes of at most `memory` bytes."""
-    shuffle, folder = planned.step.shuffle, target.folder
+    planned, do = carrier.planned, carrier.do
+    shuffle, folder = planned.step.shuffle, carrier.target.folder
     assert isinstance(shuffle, Shuffle)
     own, known = sorted(shards, key=lambda shard: shard.name), known_shards(planned)
     everyone = [*own, *known]  # the place in this list is a shard's number
@@ -61,9 +59,6 @@ def run_barrier(
         folder.put("shuffle/plan.json", json.dumps(plan).encode())
     if "partitions" in plan and _judged(folder, plan["partitions"]):
         return _clean(folder)
-
-    def do(tasks: Sequence[Task]) -> None:
-        run_undone(planned, target, runner, tasks)
 
     def spill(kind: str, tasks: Callable[[int], Sequence[Task]]) -> None:
         """All `tasks` into plan[kind] partitions; once more into more, where that was too few for what they wrote."""

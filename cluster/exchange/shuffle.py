@@ -106,18 +106,42 @@ class Reduce:
             )
 
 
+class Watch(Protocol):
+    """Is told how far a barrier is (signals/progress.py)."""
+
+    def phase(self, name: str, tasks: int, done: int) -> None: ...
+
+    def task_done(self) -> None: ...
+
+    def beat(self) -> None: ...
+
+    def note(self, message: str, **what: Any) -> None: ...
+
+
 class Runner(Protocol):
-    """What carries tasks out."""
+    """What carries tasks out, and tells `watch` of each that is done."""
 
-    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task]) -> None: ...
+    def run_tasks(self, planned: PlannedStep, target: Target, tasks: list[Task], watch: Watch) -> None: ...
 
 
-def run_undone(planned: PlannedStep, target: Target, runner: Runner, tasks: Sequence[Task]) -> None:
-    """Those of `tasks` whose file is not there yet: it is their commit."""
-    there = {name for part in {task.name.rpartition("/")[0] for task in tasks} for name in target.folder.names(part)}
-    undone = [task for task in tasks if task.name not in there]
-    runner.run_tasks(planned, target, undone)
-    target.folder.await_listed(task.name for task in undone)  # what is next asks which there are
+@dataclass(frozen=True)
+class Carrier:
+    """Who carries out the tasks of one barrier, where their files go, and who is told."""
+
+    planned: PlannedStep
+    target: Target
+    runner: Runner
+    watch: Watch
+
+    def do(self, tasks: Sequence[Task]) -> None:
+        """Those of `tasks`, a phase, whose file is not there yet: it is their commit."""
+        folder, parts = self.target.folder, sorted({task.name.rpartition("/")[0] for task in tasks})
+        there = {name for part in parts for name in folder.names(part)}
+        undone = [task for task in tasks if task.name not in there]
+        if undone:
+            self.watch.phase(parts[0].rpartition("/")[2], len(tasks), len(tasks) - len(undone))
+            self.runner.run_tasks(self.planned, self.target, undone, self.watch)
+        folder.await_listed(task.name for task in undone)  # what is next asks which there are
 
 
 def run_task(planned: PlannedStep, target: Target, task: Task) -> None:

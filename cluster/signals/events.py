@@ -71,12 +71,13 @@ class PoolSeen:
 
 @dataclass(frozen=True)
 class Looked:
-    """The step at one moment."""
+    """The step at one moment: its shards, its pools, and before the shards its barrier's tasks, done and to do."""
 
     done: int
     running: int
     waiting: int
     pools: tuple[PoolSeen, ...]
+    tasks: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)

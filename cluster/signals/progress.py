@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +31,7 @@ DRAW_EVERY_S = 0.5
 BAR_CELLS = 24
 PROGRESS = (
     "shards", "done", "retries", "rows_in", "out", "dropped", "dead", "unreadable", "rows_per_second", "fraction",
-    "eta_seconds",
+    "eta_seconds", "barrier",
 )  # fmt: skip
 JUDGE_FROM_ROWS = 1000  # before the end of a step, dead rows are judged once this many rows were seen
 
@@ -46,32 +47,38 @@ class Running:
     asked: dict[int, tuple[Asked, ...]] = field(default_factory=dict)  # by table, of those that asked models
 
 
+@dataclass
+class Phase:
+    """Of a barrier: tasks of one kind, named as the folder of their files."""
+
+    name: str
+    tasks: int
+    done: int
+
+
 class Progress:
-    """The account of one step while it runs."""
+    """The account of one step while it runs: of its barrier if it has one (`phase`), then of its shards (`begin`)."""
 
     def __init__(
         self,
         step: str,
         output: Folder,
         *,
-        total: int,
-        done: dict[str, Manifest],
-        total_bytes: int,
         max_dead: float,
         quiet: bool = False,
         log: Log = TEXT,
         hear: Hear = ignore,
     ) -> None:
-        self.step, self.output, self.total, self.max_dead = step, output, total, max_dead
-        self.counts = sum((m.counts for m in done.values()), Counts())
-        self.done = len(done)
-        self.retries = 0
+        self.step, self.output, self.max_dead = step, output, max_dead
+        self.counts = Counts()
+        self.total = self.done = self.retries = 0
+        self._phase: Phase | None = None
         self._deaths: Counter[str] = Counter()
         self._running: dict[str, Running] = {}
         self._open = [0, 0, 0]  # rows in, emitted and dead of those that run: adding them up is too slow for each table
         self._begun = time.monotonic()
-        self._rows_before = self.counts.rows_in
-        self._bytes_total, self._bytes_done = max(total_bytes, 1), 0
+        self._rows_before = 0
+        self._bytes_total, self._bytes_done = 1, 0
         self._told = self._drawn = self._looked = 0.0
         self._log, self._hear = log, hear
         self._look: Callable[[], tuple[PoolSeen, ...]] = tuple
@@ -85,17 +92,32 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self._live is not None:
             self._live.start()
-        self._tell(force=True)
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self._tell(force=True)
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        with suppress(*([Exception] if failed else [])):  # the first error is the one to tell
+            self._tell(force=True)
         if self._live is not None:
             self._live.stop()
 
-    def found(self, shards: int, counts: Counts) -> None:
-        """What earlier runs have done."""
-        self.done, self.counts, self._rows_before = shards, counts, counts.rows_in
+    def phase(self, name: str, tasks: int, done: int) -> None:
+        """The step's barrier is at these tasks, of which `done` were done by an earlier run."""
+        self._phase = Phase(name, tasks, done)
+        self._tell()
+
+    def task_done(self) -> None:
+        """One more task of the phase."""
+        assert self._phase is not None
+        self._phase.done += 1
+        self._tell()
+
+    def begin(self, shards: int, n_bytes: int, done: int = 0, counts: Counts | None = None) -> None:
+        """Now `shards` are the step's, of which earlier runs have `done` some and counted; `n_bytes` are left."""
+        self._phase, self._begun = None, time.monotonic()
+        self.total, self.done, self.counts = shards, done, counts or Counts()
+        self._rows_before = self.counts.rows_in
+        self._bytes_total = max(n_bytes, 1)
+        self._tell(force=True)
 
     def watch(self, look: Callable[[], tuple[PoolSeen, ...]]) -> None:
         """From now on `look` tells what the runner's pools are at."""
@@ -181,7 +203,7 @@ class Progress:
 
     def snapshot(self) -> dict[str, Any]:
         """Plain data: what `status.json` and `headrace status` show."""
-        seen = self._seen()
+        seen, phase = self._seen(), self._phase
         seconds = self.seconds
         rows = seen.rows_in - self._rows_before
         part = self._bytes_done + sum(r.shard.bytes * r.fraction for r in self._running.values())
@@ -200,10 +222,16 @@ class Progress:
             "unreadable": seen.unreadable,
             "seconds": round(seconds, 1),
             "rows_per_second": round(rows / seconds, 1) if seconds > 0 else 0.0,
-            "fraction": round(part / self._bytes_total, 4) if self._bytes_total > 1 else 1.0,
+            "fraction": self._fraction(part),
             "eta_seconds": None if eta is None or self.done == self.total else round(eta),
+            "barrier": None if phase is None else {"phase": phase.name, "tasks": phase.tasks, "done": phase.done},
             "at": time.time(),
         }
+
+    def _fraction(self, part: float) -> float:
+        if self._phase is not None:
+            return round(self._phase.done / self._phase.tasks, 4)
+        return round(part / self._bytes_total, 4) if self._bytes_total > 1 else 1.0
 
     def _tell_committed(self, running: Running, manifest: Manifest) -> None:
         shard, counts = running.shard, manifest.counts
@@ -260,7 +288,9 @@ class Progress:
         if force or now - self._looked >= LOOK_EVERY_S:
             self._looked = now
             running = len(self._running)
-            self._hear(Looked(self.done, running, self.total - self.done - running, self._look()))
+            phase = self._phase
+            tasks = (0, 0) if phase is None else (phase.done, phase.tasks - phase.done)
+            self._hear(Looked(self.done, running, self.total - self.done - running, self._look(), tasks))
         if self._live is not None and (force or now - self._drawn >= DRAW_EVERY_S):
             self._drawn = now
             self._live.update(bar(self.snapshot(), self._live.console.width), refresh=True)
@@ -268,6 +298,8 @@ class Progress:
 
 def line(s: dict[str, Any]) -> str:
     """A snapshot in one line of plain text."""
+    if (at := s.get("barrier")) is not None:
+        return f"{s['step']}: before its shards, {at['phase']}: {at['done']:,} of {at['tasks']:,} tasks"
     eta = f", {duration(s['eta_seconds'])} left" if s["eta_seconds"] is not None else ""
     unreadable = f", {s['unreadable']:,} unreadable" if s["unreadable"] else ""
     dead = f", {s['dead']:,} dead" if s["dead"] else ""

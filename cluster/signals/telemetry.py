@@ -44,6 +44,7 @@ BYTES = _counter("bytes", "recipe step direction", "bytes of shards; direction: 
 SECONDS = _counter("seconds", "recipe step stage", "seconds of workers' time, by stage")
 COMMITS = _counter("commits", "recipe step", "shards committed")
 SHARDS = _gauge("shards", "recipe step state", "shards of the step; state: done, running, waiting")
+TASKS = _gauge("barrier_tasks", "recipe step state", "tasks of the phase that a barrier is in; state: done, waiting")
 QUEUE = _gauge("queue_bytes", "recipe step pool", "bytes that wait before a pool")
 QUEUE_LIMIT = _gauge("queue_limit_bytes", "recipe step pool", "where back-pressure stops the pool before it")
 WORKERS = _gauge("workers", "recipe step pool state", "workers; state: busy, idle, starting")
@@ -67,8 +68,8 @@ MAX_DEAD = _gauge("max_dead", "recipe", "the run's --max-dead, a share of its ro
 STARTED = _gauge("run_started_seconds", "recipe", "when the running driver began, in seconds since 1970")
 
 METRICS = (
-    ROWS, DROPPED, BYTES, SECONDS, COMMITS, SHARDS, QUEUE, QUEUE_LIMIT, WORKERS, DEATHS, LEDGER, RESUMED_MISSES, TOKENS,
-    GPU_BUSY, GPU_WORKERS, MAX_DEAD, STARTED,
+    ROWS, DROPPED, BYTES, SECONDS, COMMITS, SHARDS, TASKS, QUEUE, QUEUE_LIMIT, WORKERS, DEATHS, LEDGER, RESUMED_MISSES,
+    TOKENS, GPU_BUSY, GPU_WORKERS, MAX_DEAD, STARTED,
 )  # fmt: skip
 
 Values = tuple[str, ...]  # of a metric's labels, in their order
@@ -146,6 +147,8 @@ class Metrics:
     def _looked(self, event: Looked) -> None:
         for state, shards in (("done", event.done), ("running", event.running), ("waiting", event.waiting)):
             self._set(SHARDS, shards, state)
+        for state, tasks in zip(("done", "waiting"), event.tasks, strict=True):
+            self._set(TASKS, tasks, state)
         for pool in event.pools:
             self._pool(pool)
 

@@ -92,7 +92,9 @@ def shards_of(number: int) -> list[Shard]:
 
 
 def progress_of(number: int) -> Progress:
-    return Progress("only", Folder("memory://virtual"), total=number, done={}, total_bytes=1, max_dead=1.0, quiet=True)
+    progress = Progress("only", Folder("memory://virtual"), max_dead=1.0, quiet=True)
+    progress.begin(number, 1)
+    return progress
 
 
 def go(virtual: Any, planned: PlannedStep, seconds: tuple[float, ...], fixed: list[int] | None = None) -> Any:

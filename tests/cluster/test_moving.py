@@ -95,10 +95,10 @@ class Interrupted(LocalRunner):
     def __post_init__(self) -> None:
         super().__init__()
 
-    def run_tasks(self, planned: Any, target: Any, tasks: Any) -> None:
+    def run_tasks(self, planned: Any, target: Any, tasks: Any, watch: Any) -> None:
         for task in tasks:
             self._count()
-            super().run_tasks(planned, target, [task])
+            super().run_tasks(planned, target, [task], watch)
 
     def run_shards(self, planned: Any, target: Any, shards: Any, progress: Any) -> None:
         for shard in shards:

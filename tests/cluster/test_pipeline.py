@@ -76,9 +76,30 @@ def test_workers_of_a_barrier_hold_no_room_that_the_pools_count_on(
         assert len(pool) == 3
         seen: list[int] = []
         monkeypatch.setattr(pipeline, "run_pipeline", lambda *_: seen.append(len(pool)))
-        told = Progress("only", Folder("memory://room"), total=0, done={}, total_bytes=1, max_dead=1.0, quiet=True)
+        told = Progress("only", Folder("memory://room"), max_dead=1.0, quiet=True)
         runner.run_shards(step, Target("memory://room"), [], told)
     assert seen == [0]
+
+
+def test_a_step_of_one_kind_says_that_it_waits_for_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its pool stays as large as it was, so that Ray has a worker to place once a node comes."""
+    step = planned(tmp_path, Upper())
+    nodes = [{"NodeID": "head", "Alive": True, "Resources": {"memory": 1e12}}]
+    with RayRunner() as runner:
+        pool = runner._workers(step.groups[0].resources, 2)
+        told = Progress("only", Folder("memory://room"), max_dead=1.0, quiet=True)
+        monkeypatch.setattr("ray.nodes", lambda: nodes)
+        runner._mind(pool, 2, told)
+        assert (pool.maximum, len(pool)) == (8, 2)
+        said = "no node can hold a worker: it takes CPU 1 (cluster has 0); it waits until there is room"
+        assert said in capsys.readouterr().err
+        nodes[0]["Resources"]["CPU"] = 1.0
+        monkeypatch.setattr(runner._nodes, "_looked", float("-inf"))
+        runner._mind(pool, 2, told)
+        assert pool.maximum == 1
+    assert capsys.readouterr().err == ""
 
 
 class Speaker:

@@ -46,9 +46,9 @@ def manifest(name: str, **counts: Any) -> Manifest:
 
 
 def progress(folder: Path, *, done: dict[str, Manifest] | None = None, total: int = 4, size: int = 400) -> Progress:
-    return Progress(
-        "only", Folder(str(folder)), total=total, done=done or {}, total_bytes=size, max_dead=0.1, quiet=True
-    )
+    told = Progress("only", Folder(str(folder)), max_dead=0.1, quiet=True)
+    told.begin(total, size, len(done or {}), sum((m.counts for m in (done or {}).values()), Counts()))
+    return told
 
 
 def table(fraction: float, deaths: tuple[tuple[str, int], ...] = (), **counts: Any) -> TableDone:
@@ -132,6 +132,33 @@ def test_status_is_written_at_both_ends_and_every_ten_seconds(tmp_path: Path, cl
     assert written() == 2
 
 
+def test_a_barrier_is_told_of_before_the_shards(
+    tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def written() -> Any:
+        return json.loads((tmp_path / "status.json").read_text())
+
+    heard: list[Any] = []
+    with Progress("dedup", Folder(str(tmp_path)), max_dead=0.1, quiet=True, hear=heard.append) as told:
+        told.phase("rows", 4000, 1000)
+        assert written()["barrier"] == {"phase": "rows", "tasks": 4000, "done": 1000}
+        clock.now += 10
+        told.task_done()
+        assert written()["barrier"]["done"] == 1001
+        assert written()["fraction"] == 0.2502
+        assert bar(told.snapshot(), 60).plain.splitlines()[0].startswith("dedup ██████░░")
+        clock.now += 10
+        told.begin(64, 900)
+        assert (written()["barrier"], written()["seconds"], written()["fraction"]) == (None, 0.0, 0.0)
+    assert capsys.readouterr().err.splitlines() == [
+        "dedup: before its shards, rows: 1,000 of 4,000 tasks",
+        "dedup: before its shards, rows: 1,001 of 4,000 tasks",
+        *["dedup: shards 0/64 (0 running), 0 in, 0 kept, 0 dropped, 0/s"] * 2,
+    ]
+    looks = [(event.tasks, event.waiting) for event in heard]
+    assert looks == [((1000, 3000), 0), ((1001, 2999), 0), ((0, 0), 64), ((0, 0), 64)]
+
+
 def test_log_has_a_line_when_there_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with progress(tmp_path):
         pass
@@ -142,7 +169,8 @@ def test_log_has_a_line_when_there_is_no_terminal(tmp_path: Path, capsys: pytest
 def test_terminal_has_a_bar_instead_of_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Console(force_terminal=True, record=True, width=80, file=(tmp_path / "screen").open("w"))
     monkeypatch.setattr(module, "Console", lambda stderr: screen)
-    with Progress("only", Folder(str(tmp_path)), total=2, done={}, total_bytes=9, max_dead=0.1) as told:
+    with Progress("only", Folder(str(tmp_path)), max_dead=0.1) as told:
+        told.begin(2, 9)
         told.started(shard("a"))
         told.note("[red]not markup[/red]")
     screen.file.close()
@@ -227,7 +255,7 @@ def test_duration_is_read_at_a_glance(seconds: float, text: str) -> None:
 def test_rows_that_stages_made_count_where_rows_may_die(tmp_path: Path) -> None:
     """A document that fans out to a hundred rows, one of them dead: 1 % of 101, not all of 1."""
     for max_dead, dies in ((0.02, False), (0.005, True)):
-        progress = Progress("s", Folder(str(tmp_path)), total=1, done={}, total_bytes=1, max_dead=max_dead, quiet=True)
+        progress = Progress("s", Folder(str(tmp_path)), max_dead=max_dead, quiet=True)
         progress.counts = Counts(rows_in=1, emitted=100, out=100, dead=1)
         if dies:
             with pytest.raises(DeadRowsError, match="1 of 101 rows died"):

@@ -17,6 +17,7 @@ from cluster.exchange.shuffle import join_verdicts
 from cluster.exchange.spill import partition_of
 from cluster.local import LocalRunner
 from cluster.recipe import Recipe, Step
+from cluster.run import Options, run
 from schemas import columns as c
 from stages.drop_duplicates import DropDuplicates
 from stages.keep_first import KeepFirst
@@ -224,11 +225,21 @@ def test_verdict_replaces_that_of_an_earlier_dedup() -> None:
     assert joined.to_pydict() == {"id": ["a"], "cluster_size": [1], "duplicate_of": [None], "cluster_id": [None]}
 
 
+def test_a_person_is_told_of_the_barrier_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = plan_over(two_steps(), write(tmp_path / "in", FILES))
+    run(plan, str(tmp_path / "out"), LocalRunner(), Options())
+    told = [said for said in capsys.readouterr().err.splitlines() if said.startswith("dedup")]
+    assert told[:2] == [
+        "dedup: before its shards, rows: 0 of 4 tasks",
+        "dedup: shards 0/4 (0 running), 0 in, 0 kept, 0 dropped, 0/s",
+    ]
+
+
 def test_second_run_finds_the_shuffle_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_over(two_steps(), write(tmp_path / "in", FILES))
     run_local(plan, tmp_path / "out")
     next((tmp_path / "out/dedup/manifests").iterdir()).unlink()
     done: list[Any] = []
-    monkeypatch.setattr(LocalRunner, "run_tasks", lambda self, planned, target, tasks: done.extend(tasks))
+    monkeypatch.setattr(LocalRunner, "run_tasks", lambda self, planned, target, tasks, watch: done.extend(tasks))
     run_local(plan, tmp_path / "out")
     assert done == []

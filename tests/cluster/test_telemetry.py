@@ -152,9 +152,12 @@ def test_pools_are_shown_as_they_are_and_counted_since_they_were_seen() -> None:
     metrics, page = begun()
     one, two = Pool(), Pool()
     gpu = {"name": "1", "gpus": 0.5, "queue": (300, 256)}
+    metrics.hear(Looked(0, 0, 0, (), tasks=(3, 5)))
+    assert page.of("barrier_tasks") == {"web only done": 3, "web only waiting": 5}
     metrics.hear(Looked(1, 2, 3, (pool(one, deaths=1), pool(two, busy_seconds=4.0, **gpu))))
     metrics.hear(Looked(2, 2, 2, (pool(one, deaths=3, busy=3, idle=0), pool(two, busy_seconds=9.5, **gpu))))
     assert page.of("shards") == {"web only done": 2, "web only running": 2, "web only waiting": 2}
+    assert page.of("barrier_tasks") == {"web only done": 0, "web only waiting": 0}
     assert page.of("workers") == {
         "web only 0 busy": 3, "web only 0 idle": 0, "web only 0 starting": 0,
         "web only 1 busy": 2, "web only 1 idle": 1, "web only 1 starting": 0,
@@ -203,9 +206,7 @@ def test_a_pool_tells_how_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_shard_that_is_begun_again_counts_once_and_what_it_pays_twice_is_told(tmp_path: Path) -> None:
     heard: list[Any] = []
-    told = Progress(
-        "only", Folder(str(tmp_path)), total=1, done={}, total_bytes=1, max_dead=1, quiet=True, hear=heard.append
-    )
+    told = Progress("only", Folder(str(tmp_path)), max_dead=1, quiet=True, hear=heard.append)
     first, second, free = Asked("Asks", 4, 0, 8, 8), Asked("Asks", 3, 0, 6, 6), Asked("Asks", 4, 4, 8, 8)
     told.started(shard("a"))
     told.table(shard("a"), TableDone(0, Counts(rows_in=4, out=4), 0.5, asked=(first,)))

@@ -126,8 +126,8 @@ def test_legends_name_labels_that_the_query_keeps() -> None:
 def test_alerts_say_what_to_do() -> None:
     names = [rule["alert"] for rule in alerts()]
     assert names == [
-        "HeadraceNoCommit", "HeadraceDeadRows", "HeadraceLedgerMissesAfterResume", "HeadraceQueueFull",
-        "HeadraceWorkerDeaths",
+        "HeadraceNoCommit", "HeadraceNoTask", "HeadraceDeadRows", "HeadraceLedgerMissesAfterResume",
+        "HeadraceQueueFull", "HeadraceWorkerDeaths",
     ]  # fmt: skip
     for rule in alerts():
         assert rule["labels"]["severity"] in ("page", "ticket")

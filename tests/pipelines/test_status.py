@@ -52,6 +52,13 @@ def test_run_is_going_on_while_its_driver_speaks(out: Path) -> None:
     assert status(str(out))["state"] == "stopped"
 
 
+def test_a_run_at_a_barrier_says_so(out: Path) -> None:
+    going(out, 5, running=[], barrier={"phase": "rows", "tasks": 64, "done": 12})
+    found = status(str(out))
+    assert found["state"] == "running"
+    assert "  dedup: before its shards, rows: 12 of 64 tasks" in as_text(found).splitlines()
+
+
 def test_failed_run_is_failed(out: Path) -> None:
     result = json.loads((out / "run.json").read_text())
     (out / "run.json").write_text(json.dumps({**result, "status": "failed"}))
