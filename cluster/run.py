@@ -20,8 +20,7 @@ from cluster.commit import Target, discard, tidy
 from cluster.errors import AccountError, HeadraceError
 from cluster.exchange.moving import moved_shards
 from cluster.exchange.phases import DEFAULT_MEMORY, alarm, judged_other_rows, run_barrier
-from cluster.exchange.shuffle import Carrier, Watch
-from cluster.exchange.shuffle import Task
+from cluster.exchange.shuffle import Carrier, Task, Watch
 from cluster.layout import VERSION as LAYOUT
 from cluster.lease import guarded, held
 from cluster.ledger import FOLDER as LEDGER

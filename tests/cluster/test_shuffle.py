@@ -97,8 +97,8 @@ def test_duplicates_name_the_one_of_the_smallest_id(tmp_path: Path, monkeypatch:
 def test_result_does_not_depend_on_the_order_of_input(tmp_path: Path) -> None:
     folder = Path(write(tmp_path / "in", FILES))
     names = ("a.txt", "b.txt", "d.txt")
-    for run, order in (("x", names), ("y", names[::-1])):
-        run_local(plan_over(two_steps(), *(folder / name for name in order)), tmp_path / run)
+    for out, order in (("x", names), ("y", names[::-1])):
+        run_local(plan_over(two_steps(), *(folder / name for name in order)), tmp_path / out)
     assert rows(tmp_path / "x/dedup/data") == rows(tmp_path / "y/dedup/data")
     assert rows(tmp_path / "x/dedup/removed") == rows(tmp_path / "y/dedup/removed")
 
