@@ -6,7 +6,8 @@
 Both runs are of the same command on the same input, one after the other, in a Ray of their own; the second has one row
 at which a stage ends its process with SIGSEGV. What it costs does not grow with the run: workers that are started again
 (Python, imports, stages), the table it is in once more, and once more in parts. `--web` is the recipe `web` over so
-many copies of an archive; 59 copies of that one are 100,000 pages, a quarter of an hour a run on two cores.
+many copies of an archive, in files of a gigabyte as Common Crawl's are; 59 copies of that one are 100,000 pages, a
+quarter of an hour a run on two cores.
 
 On a machine whose pace changes by more than the row costs, two runs of a quarter of an hour say nothing of it. So the
 row's shard is compared with the other shards of its own run, which are as large: what it took longer than half of
@@ -47,6 +48,7 @@ from stages.read_parquet import ReadParquet
 from stages.stage import Resources, Rows, Transform
 
 SHARDS = 50
+COPIES = 27  # of pages-dev.warc.gz are a gigabyte
 COMMON = ("the", "be", "to", "of", "and", "that", "have", "with")
 POISON = "the row that takes its worker with it"
 
@@ -111,8 +113,9 @@ class Durations:
                 self.took[event.shard.name] = now - self._begun[event.shard.name]
 
     def lost_to(self, shard: str) -> float:
-        """How much longer that one took than half of the others."""
-        others = [seconds for name, seconds in self.took.items() if name != shard]
+        """How much longer that one took than half of the others of its file."""
+        file = shard.rsplit("-", 2)[0]
+        others = [seconds for name, seconds in self.took.items() if name != shard and name.startswith(f"{file}-")]
         return self.took[shard] - statistics.median(others)
 
 
@@ -157,13 +160,16 @@ def made(folder: Path, n: int, workers: int, *, clean: bool) -> Pair:
 
 def pages(folder: Path, archive: Path, copies: int, workers: int, *, clean: bool) -> Pair:
     """The recipe `web` over pages; the row is one in the middle that is kept."""
-    one, many, content = folder / "one.warc.gz", folder / "many.warc.gz", archive.read_bytes()
+    one, many, content = folder / "one.warc.gz", folder / "many", archive.read_bytes()
     one.write_bytes(content)
-    many.write_bytes(content * copies)
+    many.mkdir()
+    for number in range(0, copies, COPIES):
+        (many / f"{number:03d}.warc.gz").write_bytes(content * min(COPIES, copies - number))
     timed(web(), one, folder / "warm", workers)
     kept = [row for f in (folder / "warm/filter/data").glob("*") for row in pq.read_table(f)["source"].to_pylist()]
-    offset = int(sorted(kept)[len(kept) // 2].rpartition("#")[2]) + copies // 2 * len(content)
-    victim = f"{many.as_uri()}#{offset}"
+    middle = copies // 2
+    offset = int(sorted(kept)[len(kept) // 2].rpartition("#")[2]) + middle % COPIES * len(content)
+    victim = f"{many.as_uri()}/{middle // COPIES * COPIES:03d}.warc.gz#{offset}"
     undisturbed = timed(web(), many, folder / "clean", workers) if clean else None
     first, *later = web().steps
     recipe = Recipe("poisoned", (replace(first, stages=(*first.stages, Segfault(victim, "source"))), *later))

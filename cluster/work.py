@@ -64,7 +64,10 @@ class TableDone:
 
 @dataclass(frozen=True)
 class RowsNext:
-    """Careful mode only: these rows of the table are about to be tried, `first` up to the one before `last`."""
+    """Careful mode only: these rows of the table are about to be tried, `first` up to the one before `last`.
+
+    None of them, `first` == `last`: the table has been tried ahead of the others, and the shard begins.
+    """
 
     table: int
     first: int
@@ -83,8 +86,8 @@ class Opened:
         self.ledger = open_ledger(stages, planned.ledger, planned.name)
         self.chain = Chain(stages, planned.ask, self.ledger)
         # What is kept of rows seen before must not depend on which thread was first.
-        ordered = remembering(stages) is not None
-        self.tables = 1 if ordered else max((stage.resources.tables for stage in stages), default=1)
+        self.ordered = remembering(stages) is not None
+        self.tables = 1 if self.ordered else max((stage.resources.tables for stage in stages), default=1)
 
 
 def run_shard(opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful) -> Iterator[Report]:
@@ -122,6 +125,8 @@ def read_batches(
     """
     if opened.ledger is not None:
         opened.ledger.refresh(force=attempt > 1)
+    if careful.table is not None and not opened.ordered:
+        yield from _try_first(opened, target, shard, attempt, careful)
     alone = 0 if careful.table is None else careful.table + WINDOW * opened.tables
     ahead = Ahead(opened.tables)
     try:
@@ -138,6 +143,20 @@ def read_batches(
         if is_transient(error):  # the shard will be tried again: what is being asked should be answered by then
             ahead.settle()
         raise
+
+
+def _try_first(opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful) -> Iterator[RowsNext]:
+    """The table that a worker died at, for what is told on the way: the tables before it are read and no more.
+
+    A poison row takes several workers until it is known. What each of them had done of the shard would be lost again.
+    """
+    for number, item, fraction in read_shard(opened, target, shard):
+        if number == careful.table and isinstance(item, pa.Table):
+            for part in _through(opened, item, number, fraction, attempt, careful):
+                if isinstance(part, RowsNext):
+                    yield part
+            yield RowsNext(number, 0, 0)
+            return
 
 
 class Ahead:

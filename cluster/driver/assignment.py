@@ -51,7 +51,7 @@ class Busy:
         """Keep what the worker tells of itself. False if `note` is of its work."""
         self.heard = time.monotonic()
         if isinstance(note, RowsNext):
-            self.rows = note
+            self.rows = note if note.first < note.last else None
         elif isinstance(note, Broken):
             self.last_words = note.message
         elif isinstance(note, Failed):

@@ -77,6 +77,14 @@ def test_shard_that_takes_too_many_workers_is_given_up() -> None:
         died(Assignment(SHARD, deaths=MAX_DEATHS), None)
 
 
+def test_a_worker_that_dies_behind_the_trial_is_not_put_down_to_its_rows() -> None:
+    state = Busy(None, Assignment(SHARD, deaths=1, careful=Careful(1)), table=0)
+    assert state.hears(RowsNext(1, 0, 44)) and state.rows == RowsNext(1, 0, 44)
+    assert state.hears(RowsNext(1, 0, 0)) and state.rows is None
+    again = after_death(state, "taken away", lambda *_: None)
+    assert (again.careful, again.alone) == (Careful(0), 0)
+
+
 class Dead(BaseException):
     """A worker's process ends."""
 
