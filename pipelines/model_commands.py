@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import os
 import sys
@@ -54,6 +55,12 @@ def _refiner(command: argparse.ArgumentParser) -> None:
     command.add_argument("--pages", action="append", default=[], metavar="WARC", help="web archives of pages ...")
     command.add_argument("--truth", metavar="PARQUET", help="... and their reference texts, by url")
     command.add_argument("--unread", action="append", default=[], metavar="WARC", help="pages without such a text")
+    command.add_argument(
+        "--teacher", action="store_true", help="boosted trees say how likely noise each line is (extra `train`)"
+    )
+    command.add_argument(
+        "--texts", action="append", default=[], metavar="PARQUET", help="texts for the teacher to label"
+    )
     command.add_argument("--minutes", type=float, default=18.0, metavar="N", help="of CPU time (default 18)")
     command.add_argument("--steps", type=int, metavar="N", help="so many, whatever time they take")
     command.add_argument("--seed", type=int, default=1, metavar="S", help="default 1")
@@ -79,6 +86,10 @@ def train_refiner_command(arguments: argparse.Namespace) -> int:
         _at_least(arguments, steps=1)
     if arguments.seed >= 1 << 63:
         raise ConfigError(f"--seed should be below 2**63, got {arguments.seed}")
+    if arguments.texts and not arguments.teacher:
+        raise ConfigError("--texts are for a teacher to label: give --teacher too")
+    if arguments.teacher and importlib.util.find_spec("sklearn") is None:
+        raise ConfigError("--teacher needs scikit-learn, which is not installed: pip install 'headrace[train]'")
     if arguments.start == "":
         raise ConfigError("--start is empty: give a refiner's folder, or leave it out")
 
@@ -88,8 +99,12 @@ def train_refiner_command(arguments: argparse.Namespace) -> int:
             arguments.annotator, arguments.annotate, arguments.sample, arguments.annotator_format
         )
         _tell(f"annotator: {len(labelled)} documents, rejected {rejected}")
-    settings = Settings(arguments.minutes, arguments.steps, arguments.seed, start=arguments.start)
-    labels = Labels(arguments.input, arguments.pages, arguments.truth, arguments.unread, labelled)
+    settings = Settings(
+        arguments.minutes, arguments.steps, arguments.seed, teacher=arguments.teacher, start=arguments.start
+    )
+    labels = Labels(
+        arguments.input, arguments.pages, arguments.truth, arguments.unread, arguments.texts, annotated=labelled
+    )
     found = train_refiner(arguments.output, labels, settings, tell=_tell)
     say(json.dumps(found) if arguments.json else as_text(found))
     return 0

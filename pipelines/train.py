@@ -5,9 +5,11 @@
 Labels come from rows with `lines` and `keep` (labels by people), from pages beside their reference texts (a raw
 extraction is labelled by what of it stands in the reference), and from an annotator: any engine that writes programs
 for a sample of texts (`--annotator`, ProX's way). Pages without a reference text (`--unread`) are labelled by what two
-extractors agree on; nothing is judged by those. Generated boilerplate in clean text is mixed in always. One site in
-five, by a hash of its name, is held back: half of those say how much a removal weighs, and on the other half the
-refiner is measured beside "keep all" and the best rule of one number. `--start` goes on from a refiner that is there.
+extractors agree on. With `--teacher` boosted trees say of every line how likely it is noise: of documents with labels,
+of pages that the extractors do not agree on, and of any text (`--texts`). Nothing is judged by what has no labels by
+people or a reference. Generated boilerplate in clean text is mixed in always. One site in five, by a hash of its name,
+is held back: half of those say how much a removal weighs, and on the other half the refiner is measured beside "keep
+all" and the best rule of one number. `--start` goes on from a refiner that is there.
 The folder holds what transformers writes, `headrace.json` (how to ask the model) and `training.json` (data, settings,
 figures): `--set ProxChunks.engine=transformers:FOLDER` uses it.
 """
@@ -33,12 +35,23 @@ from schemas.check import nearest
 from stages.models.ask import open_asker
 from stages.models.refiner import evaluate, folder, judge
 from stages.models.refiner.annotate import Text, annotate
+from stages.models.refiner.corpus import TAUGHT
+from stages.models.refiner.teacher import teach
 from stages.models.refiner.tokenizer import train_tokenizer
 from stages.models.refiner.train import Settings, train
 from stages.models.spec import Spec, parse
 from stages.read_warc import ReadWarc
 from stages.refine.agreed import from_unread
-from stages.refine.labels import Document, draws_the_line, from_page, is_held_back, is_whole, labelled_rows
+from stages.refine.labels import (
+    Document,
+    draws_the_line,
+    from_page,
+    is_held_back,
+    is_whole,
+    labelled_rows,
+    raw_texts,
+    unlabelled,
+)
 from stages.refine.prompt_format import PromptFormat
 from stages.stage import Unreadable
 
@@ -48,6 +61,7 @@ SPLIT = (
     "draws the line, an odd one judges"
 )
 UNDER_WAY = "training-under-way"  # a file, as long as it is
+LONG_LINE = 40  # characters; a text that shares such a line with a document that judges is left out
 LEAST = 20  # documents below which there is nothing to learn from
 OF_TOKENIZER = 4_000_000  # characters of a source that the tokenizer is fitted to
 
@@ -60,6 +74,7 @@ class Labels:
     pages: Sequence[str] = ()
     truth: str | None = None  # reference texts of the pages
     unread: Sequence[str] = ()  # pages without one
+    texts: Sequence[str] = ()  # rows with `text`, for the teacher
     annotated: Sequence[Document] = ()
 
 
@@ -80,11 +95,14 @@ def train_refiner(
     documents += labels.annotated
     if len(documents) < LEAST:
         raise ConfigError(f"{len(documents)} labelled documents are too few to train on: {LEAST} are the least")
-    agreed, more = read_unread(labels.unread, labels.truth)
+    agreed, rest, more = read_unread(labels.unread, labels.truth)
     if broken := sum(source["broken"] for source in more):
         tell(f"{broken} pages of --unread break an extractor, and teach nothing")
     learnt, line, held = split(documents)
     learnt += [d for d in agreed if not is_held_back(d.site)]
+    if settings.teacher:
+        texts, read = read_texts(labels.texts)
+        learnt, more = softened(learnt, [*rest, *texts], [*line, *held], settings, tell), more + read
     tell(f"{len(learnt)} documents to learn from, {len(line)} to draw the line by, {len(held)} to judge by")
     target = Folder(output)
     target.put(UNDER_WAY, b"")  # a place that cannot be written is met before the training, not behind it
@@ -117,6 +135,21 @@ def train_refiner(
             target.put(file.name, file.read_bytes())
         target.delete(UNDER_WAY)
     return {"output": output, **report}
+
+
+def softened(
+    learnt: Sequence[Document],
+    others: Sequence[Document],
+    away: Sequence[Document],
+    settings: Settings,
+    tell: Callable[[str], None],
+) -> list[Document]:
+    """`learnt` with what a teacher says of them, and those of `others` that are none of `away`, which judge."""
+    theirs = {line for document in away for line in document.lines if len(line) >= LONG_LINE}
+    others = [d for d in others if not is_held_back(d.site) and theirs.isdisjoint(d.lines)]
+    tell(f"the teacher learns from {len(learnt)} documents and labels {len(others)} more")
+    taught, more = teach(learnt, others, dict(settings.mix.weights), settings.seed)
+    return [*taught, *more]
 
 
 def split(documents: Sequence[Document]) -> tuple[list[Document], list[Document], list[Document]]:
@@ -155,15 +188,7 @@ def annotated_documents(
         row for file in list_inputs(list(inputs)) for row in _rows(file.uri, ("text",), "--annotate") if row["text"]
     ]
     rows.sort(key=lambda row: hashlib.sha256(row["text"].encode()).digest())
-    texts = [
-        Text(
-            str(row.get("id") or n),
-            urlsplit(row.get("url") or "").hostname or str(row.get("id") or n),
-            str(row.get("lang") or "un"),
-            row["text"],
-        )
-        for n, row in enumerate(rows[:sample])
-    ]
+    texts = texts_of(rows[:sample])
     spec = _spec(engine, "train refiner, --annotator")
     asker = open_asker(spec, spec.model_id)
     try:
@@ -200,8 +225,8 @@ def read_documents(
     return documents, sources
 
 
-def read_unread(pages: Sequence[str], truth: str | None) -> tuple[list[Document], list[dict[str, Any]]]:
-    """Pages of the archives that `truth` has no text of, and for each archive how many of them taught something.
+def read_unread(pages: Sequence[str], truth: str | None) -> tuple[list[Document], list[Document], list[dict[str, Any]]]:
+    """Pages of the archives that `truth` has no text of: those with labels, the others; and how many of each archive.
 
     A page is of the site that `truth` says, or of the one that its host belongs to there.
     """
@@ -209,6 +234,7 @@ def read_unread(pages: Sequence[str], truth: str | None) -> tuple[list[Document]
     sites = {str(row["url"]): str(row.get("site") or row["url"]) for row in rows}
     names = set(sites.values())
     documents: list[Document] = []
+    others: list[Document] = []
     sources: list[dict[str, Any]] = []
     for file in list_inputs(list(pages)) if pages else ():
         html = _html([file.uri])
@@ -221,13 +247,43 @@ def read_unread(pages: Sequence[str], truth: str | None) -> tuple[list[Document]
             labelled = from_unread(url, site, "un", html[url])
             broken += labelled is None
             found += labelled or []
+            if labelled == []:
+                others += [unlabelled(url, site, "un", f"{TAUGHT}/{way}", raw) for way, raw in raw_texts(html[url])]
         documents += found
         if not html:
             raise ConfigError(f"{file.uri}: no page in it; --unread takes web archives")
         used = len({document.name for document in found})
         name = file.uri.rpartition("/")[2]
         sources.append({"file": name, "unread": len(html), "agreed": used, "broken": broken})
+    return documents, others, sources
+
+
+def read_texts(addresses: Sequence[str]) -> tuple[list[Document], list[dict[str, Any]]]:
+    """Texts without labels, and what each file is."""
+    documents: list[Document] = []
+    sources: list[dict[str, Any]] = []
+    for file in list_inputs(list(addresses)) if addresses else ():
+        rows = _rows(file.uri, ("text",), "--texts")
+        found = [
+            unlabelled(text.name, text.site, text.lang, f"{TAUGHT}/text", text.text)
+            for text in texts_of([row for row in rows if row["text"]])
+            if len(text.text) >= LONG_LINE
+        ]
+        documents += found
+        sources.append(_source(file.uri, rows) | {"taught": len(found)})
     return documents, sources
+
+
+def texts_of(rows: Sequence[dict[str, Any]]) -> list[Text]:
+    return [
+        Text(
+            str(row.get("id") or n),
+            urlsplit(row.get("url") or "").hostname or str(row.get("id") or n),
+            str(row.get("lang") or "un"),
+            row["text"],
+        )
+        for n, row in enumerate(rows)
+    ]
 
 
 def _is_prefix(row: dict[str, Any]) -> bool:

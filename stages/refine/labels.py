@@ -33,7 +33,10 @@ WORD = re.compile(f"[{IDEOGRAPHS}]|[^\\W{IDEOGRAPHS}]+")
 
 
 class Document(NamedTuple):
-    """Lines of one document; `keep` is true where a line is main text. `site` decides the side of the split."""
+    """Lines of one document; `keep` is true where a line is main text. `site` decides the side of the split.
+
+    `noise`: how likely noise each line is, where a teacher has said so; empty where `keep` is all that is known.
+    """
 
     name: str
     site: str
@@ -41,6 +44,7 @@ class Document(NamedTuple):
     source: str
     lines: tuple[str, ...]
     keep: tuple[bool, ...]
+    noise: tuple[float, ...] = ()
 
 
 def is_held_back(site: str) -> bool:
@@ -169,6 +173,12 @@ def from_page(name: str, site: str, lang: str, html: str, reference: str, kind: 
         document = from_reference(name, site, lang, f"{kind}/{way}", raw, reference)
         if document is not None:
             yield document
+
+
+def unlabelled(name: str, site: str, lang: str, source: str, text: str) -> Document:
+    """A text of whose lines nothing is known."""
+    lines = tuple(" ".join(line.split()) for line in text.split("\n"))
+    return Document(name, site, lang, source, lines, (True,) * len(lines))
 
 
 def is_whole(document: Document) -> bool:

@@ -17,6 +17,7 @@ from pipelines.cli import main
         (["train", "refiner", "--output", "m", "--seed", "9" * 30], "--seed should be below 2**63, got 999"),
         (["train", "refiner", "--output", "m", "--start", ""], "--start is empty: give a refiner's folder"),
         (["train", "refiner", "--output", "m", "--pages", "a.warc.gz"], "--pages and --truth go together"),
+        (["train", "refiner", "--output", "m", "--texts", "t"], "--texts are for a teacher to label: give --teacher"),
         (["train", "refiner", "--output", "m", "--sample", "0"], "--sample should be at least 1, got 0"),
         (["train", "fasttext", "--label", "kind", "--output", "m.bin"], "no input: give --input"),
         (["train", "fasttext", "--label", "k", "--output", "m", "--input", "x", "--epoch", "0"], "--epoch should be"),

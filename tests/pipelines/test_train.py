@@ -129,7 +129,8 @@ def test_pages_that_nobody_has_read_are_labelled_by_what_two_extractors_agree_on
         {"url": "http://a.example/", "site": "a.example", "lang": "en", "text": text, "truth_kind": None},
         {"url": "http://d.example/read", "site": "d.example", "lang": "en", "text": text, "truth_kind": None},
     ]
-    documents, (source,) = read_unread([pages], parquet(tmp_path / "truth.parquet", rows))
+    documents, others, (source,) = read_unread([pages], parquet(tmp_path / "truth.parquet", rows))
+    assert {(d.site, d.source) for d in others} == {("c.example", f"taught/{way}") for way in ("all", "main", "recall")}
     assert {d.site for d in documents} == {"a.example", "e.example"}
     assert {d.source for d in documents} == {"agreed/all", "agreed/main", "agreed/recall"}
     assert source == {"file": "pages.warc", "unread": 4, "agreed": 2, "broken": 0}
@@ -145,8 +146,8 @@ def test_pages_that_break_an_extractor_are_counted(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(agreed, "agreed_reference", breaking)
     pages = warc(tmp_path / "pages.warc", {"http://a.example/": page(PARAGRAPH)})
-    documents, (source,) = read_unread([pages], None)
-    assert (documents, source) == ([], {"file": "pages.warc", "unread": 1, "agreed": 0, "broken": 1})
+    documents, others, (source,) = read_unread([pages], None)
+    assert (documents, others, source) == ([], [], {"file": "pages.warc", "unread": 1, "agreed": 0, "broken": 1})
 
 
 @pytest.mark.parametrize(
@@ -166,6 +167,32 @@ def test_what_is_wrong_is_said(
     labels = Labels([str(tmp_path / name) for name in inputs], pages, truth)
     with pytest.raises(ConfigError, match=message):
         train_refiner(str(tmp_path / "m"), labels, TINY)
+
+
+def test_a_teacher_labels_texts_that_nobody_has_read(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    labelled = [row | {"lines": row["lines"] * 3, "keep": row["keep"] * 3} for row in rows(30)]
+    held = next(f"d{i}" for i in range(30) if is_held_back(f"d{i}"))
+    texts = [
+        {"id": "t1", "text": f"Home\nSport\n{PARAGRAPH.format('Ann')}\nTerms"},
+        {"id": "t2", "text": "short"},
+        {"id": "t4", "text": None},
+        {"id": "t3", "text": f"A copy of one that judges:\n{PARAGRAPH.format(int(held[1:]))}"},
+    ]
+    labels = Labels(
+        [parquet(tmp_path / "labels.parquet", labelled)], texts=[parquet(tmp_path / "texts.parquet", texts)]
+    )
+    told: list[str] = []
+    report = train_refiner(
+        str(tmp_path / "model"), labels, replace(TINY, teacher=True), generated=2, judged=2, tell=told.append
+    )
+    learnt = report["documents"]["learnt"]
+    assert learnt["taught/text"] == 1
+    assert report["sources"][-1] == {
+        "file": "texts.parquet", "rows": 4, "licences": {"unknown": 4}, "taught": 2,
+    }  # fmt: skip
+    assert f"the teacher learns from {learnt['people']} documents and labels 1 more" in told
+    assert report["settings"]["teacher"] is True
 
 
 def test_a_refiner_is_gone_on_from(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.models.refiner.corpus import GENERATED, Corpus, example
+from stages.models.refiner.corpus import GENERATED, HALF, Corpus, example
 from stages.models.refiner.evaluate import Flags, macro_f1
 from stages.models.refiner.tokenizer import REMOVE
 
 Margins = npt.NDArray[np.float64]
 
-WINDOWS, TOKENS = 70, 380  # of each source
+WINDOWS, TOKENS = 60, 580  # of each source
 MOST = 3.0  # by which the logit may be moved
 
 
@@ -42,7 +42,7 @@ def calibrate(model: Any, tokenizer: Any, corpus: Corpus, seed: int) -> float:
             ours = logits[:, call].clone()
             logits[:, call] = -torch.inf
             margins += (ours - logits.max(dim=1).values).tolist()
-            noise += made.noise
+            noise += [odds > HALF for odds in made.noise]
             states.append(state.mean(dim=0))
         found.append((np.array(margins), np.array(noise)))
     shift = best_shift(found)

@@ -6,6 +6,7 @@ windows are varied too: without their blank lines, with lines of boilerplate of 
 anywhere, since a chunk's numbers go on over the whole document.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ from stages.refine.prompt_format import chunk_prompt
 
 NUMBERS = 1000
 GENERATED = "generated"
+TAUGHT = "taught"  # how sources begin that a teacher alone has labelled
 WRONG = 0.5
+HALF = 0.5
+STOPS = tuple('.!?"”“»\u3002\uff01\uff1f\u2026')
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class Mix:
         ("agreed/main", 0.06),
         ("agreed/recall", 0.02),
         ("agreed/all", 0.06),
+        ("taught/text", 0.12),
+        ("taught/main", 0.05),
+        ("taught/recall", 0.02),
+        ("taught/all", 0.04),
         (GENERATED, 0.26),
     )
     begin: float = 0.5  # a window starts where its document does
@@ -46,25 +54,29 @@ class Mix:
 
 
 class Window(NamedTuple):
-    """Numbered lines from `first` on, with the labels of each."""
+    """Numbered lines from `first` on, with the labels of each: how likely it is noise."""
 
     first: int
     lines: tuple[str, ...]
-    keep: tuple[bool, ...]
+    noise: tuple[float, ...]
 
 
 class Example(NamedTuple):
     """Tokens of prompt and answer, where the answer begins, and what should stand in its place.
 
-    Of each line: where its number is, where it ends, whether it is noise, and where the answer has just named it.
+    Of each line: where its number is, where it ends, how likely it is noise, what shape it has (`shapes`), where the
+    answer has just named it, and what stands there if the line stays; what stands there if it goes is `goes`.
     """
 
     ids: list[int]
     answer: int
     numbers: list[int]
     ends: list[int]
-    noise: list[bool]
+    noise: list[float]
+    shapes: list[list[float]]
     decisions: list[int]
+    stays: list[int]
+    goes: int
     targets: list[int]
 
 
@@ -94,17 +106,35 @@ def written(first: int, gone: Sequence[bool]) -> str:
 
 def noise_lines(lines: Sequence[str], keep: Sequence[bool]) -> list[bool]:
     """Which lines go; a blank line does when the nearest lines with text on both sides of it do."""
-    gone = [not kept for kept in keep]
-    before = [False] * len(lines)
-    last = False
+    return [noise > HALF for noise in noise_odds(lines, [float(not kept) for kept in keep])]
+
+
+def noise_odds(lines: Sequence[str], noise: Sequence[float]) -> list[float]:
+    """How likely each line goes: a blank one as likely as the less likely of the nearest ones with text around it."""
+    found = list(noise)
+    last = 0.0
     for i, line in enumerate(lines):
-        last = gone[i] if line else last
-        before[i] = last
-    last = False
+        last = noise[i] if line else last
+        found[i] = last
+    last = 0.0
     for i in range(len(lines) - 1, -1, -1):
-        last = gone[i] if lines[i] else last
-        gone[i] = last and before[i]
-    return gone
+        last = noise[i] if lines[i] else last
+        found[i] = min(last, found[i])
+    return found
+
+
+def shapes(lines: Sequence[str]) -> list[list[float]]:
+    """Of each line, up to about 1: its length, that of the five up to it, its words, and if a sentence ends it."""
+    sizes = [math.log1p(len(line)) / 6 for line in lines]
+    return [
+        [
+            sizes[i],
+            sum(sizes[max(0, i - 4) : i + 1]) / min(i + 1, 5),
+            math.log1p(len(line.split())) / 5,
+            float(line.endswith(STOPS)),
+        ]
+        for i, line in enumerate(lines)
+    ]
 
 
 def example(window: Window, tokenizer: Any, rng: Random | None = None) -> Example:
@@ -114,19 +144,21 @@ def example(window: Window, tokenizer: Any, rng: Random | None = None) -> Exampl
     comes in blocks, and a model that learns from right programs alone goes on as it has begun, whatever the lines say.
     """
     ids = tokenizer.encode(prompt(window.first, window.lines))
-    noise = noise_lines(window.lines, window.keep)
+    noise = noise_odds(window.lines, window.noise)
     share = rng.uniform(0, WRONG) if rng else 0.0
-    gone = [n ^ (rng is not None and rng.random() < share) for n in noise]
+    right = [n > HALF for n in noise]
+    gone = [r ^ (rng is not None and rng.random() < share) for r in right]
     line, after, remove, keep = tokenizer.convert_tokens_to_ids([LINE, NEXT, REMOVE, KEEP])
     marks = [i for i, token in enumerate(ids) if token == line]
     whole = [*ids, *tokenizer.encode(written(window.first, gone)), tokenizer.eos_token_id]
     decisions = _decisions(whole, len(ids), tokenizer)
+    last = tokenizer.eos_token_id if any(gone[:-1]) else keep
+    stays = [after] * (len(gone) - 1) + [last]
     targets = whole[len(ids) :]
-    for i, (place, goes) in enumerate(zip(decisions, noise, strict=True)):
-        if goes != gone[i]:
-            last = tokenizer.eos_token_id if any(gone[:i]) else keep
-            targets[place + 1 - len(ids)] = remove if goes else after if i < len(gone) - 1 else last
-    return Example(whole, len(ids), [m + 1 for m in marks], [*marks[1:], len(ids) - 1], noise, decisions, targets)
+    for place, removed, stay in zip(decisions, right, stays, strict=True):
+        targets[place + 1 - len(ids)] = remove if removed else stay
+    numbers, ends = [mark + 1 for mark in marks], [*marks[1:], len(ids) - 1]
+    return Example(whole, len(ids), numbers, ends, noise, shapes(window.lines), decisions, stays, remove, targets)
 
 
 def _decisions(ids: list[int], answer: int, tokenizer: Any) -> list[int]:
@@ -148,12 +180,14 @@ class Corpus:
     def __init__(self, documents: Sequence[Document], mix: Mix | None = None) -> None:
         self.mix = mix or Mix()
         self.sources: dict[str, list[Document]] = defaultdict(list)
+        documents = [document for document in documents if any(document.lines)]
         for document in documents:
             self.sources[document.source].append(document)
-        self.material = noise.material(documents)
+        labelled = [d for d in documents if not d.source.startswith(TAUGHT)]  # what is made has to be sure
+        self.material = noise.material(labelled)
         self.costs: dict[str, int] = {}
         self.families = noise.families(seen=True)
-        self.clean = [d for d in documents if sum(d.keep) >= 3 and not is_whole(d)]
+        self.clean = [d for d in labelled if sum(d.keep) >= 3 and not is_whole(d)]
         present = [(n, w) for n, w in self.mix.weights if n in self.sources or (n == GENERATED and self.clean)]
         known = {n for n, _ in self.mix.weights}
         present += [(name, 0.3) for name in self.sources if name not in known]
@@ -167,7 +201,7 @@ class Corpus:
         """One window of about `tokens` tokens, of a source drawn by weight unless it is given."""
         name = source or rng.choices(self.names, self.weights)[0]
         drawn = self._generated(rng, tokens) if name == GENERATED else self._real(rng, name)
-        lines, keep, first = drawn
+        lines, noise, first = drawn
         number = first
         if rng.random() < self.mix.shift:
             number = rng.randrange(NUMBERS) if rng.random() < 0.97 else rng.randrange(NUMBERS, 3 * NUMBERS)
@@ -180,19 +214,19 @@ class Corpus:
                 break
         else:
             n += 1
-        return Window(number, tuple(lines[:n]), tuple(keep[:n]))
+        return Window(number, tuple(lines[:n]), tuple(noise[:n]))
 
-    def _real(self, rng: Random, name: str) -> tuple[list[str], list[bool], int]:
+    def _real(self, rng: Random, name: str) -> tuple[list[str], list[float], int]:
         document = rng.choices(self.sources[name], self.odds[name])[0]
-        pairs = list(zip(document.lines, document.keep, strict=True))
+        pairs = list(zip(document.lines, document.noise or (float(not kept) for kept in document.keep), strict=True))
         if rng.random() < self.mix.no_blanks:
             pairs = [pair for pair in pairs if pair[0]]
         if rng.random() < self.mix.transplant:
             pairs = self._transplant(rng, pairs)
         first = 0 if rng.random() < self.mix.begin else rng.randrange(max(len(pairs) - 3, 1))
-        return [line for line, _ in pairs[first:]], [kept for _, kept in pairs[first:]], first
+        return [line for line, _ in pairs[first:]], [noise for _, noise in pairs[first:]], first
 
-    def _transplant(self, rng: Random, pairs: list[tuple[str, bool]]) -> list[tuple[str, bool]]:
+    def _transplant(self, rng: Random, pairs: list[tuple[str, float]]) -> list[tuple[str, float]]:
         """`pairs` with a run of noise of another document in it."""
         other = rng.choice(self.sources[rng.choice([n for n in self.names if n != GENERATED])])
         places = [i for i, kept in enumerate(other.keep) if not kept and other.lines[i]]
@@ -203,16 +237,16 @@ class Corpus:
         for line, kept in zip(other.lines[begin : begin + rng.randint(1, 12)], other.keep[begin:], strict=False):
             if kept:
                 break
-            run.append((line, False))
+            run.append((line, 1.0))
         at = rng.randint(0, len(pairs))
         return [*pairs[:at], *run, *pairs[at:]]
 
-    def _generated(self, rng: Random, tokens: int) -> tuple[list[str], list[bool], int]:
+    def _generated(self, rng: Random, tokens: int) -> tuple[list[str], list[float], int]:
         document = rng.choice(self.clean)
         clean = [line for line, kept in zip(document.lines, document.keep, strict=True) if kept and line]
         begin = rng.randrange(len(clean))
         want = rng.randint(1, max(2, tokens // 50))
         made = noise.chunk(rng, clean[begin : begin + want], document.lang, self.families, self.material)
         if not made.lines:
-            return clean[:want], [True] * len(clean[:want]), 0
-        return list(made.lines), list(made.keep), 0
+            return clean[:want], [0.0] * len(clean[:want]), 0
+        return list(made.lines), [float(not kept) for kept in made.keep], 0

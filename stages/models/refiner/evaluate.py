@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from stages.models.refiner.folder import MAX_TOKENS
 from stages.refine.labels import Document
 from stages.refine.lines import Chunk, chunk
 from stages.refine.program import RemoveLines, parse_program
@@ -103,7 +104,7 @@ def token_cost(tokenizer: Any) -> Cost:
     return lambda lines: [len(ids) for ids in tokenizer(list(lines))["input_ids"]]
 
 
-def generator(model: Any, tokenizer: Any, batch: int = 32, max_new_tokens: int = 640) -> Generate:
+def generator(model: Any, tokenizer: Any, batch: int = 32, max_new_tokens: int = MAX_TOKENS) -> Generate:
     """Greedy answers, of batches sorted by length."""
 
     def generate(prompts: Sequence[str]) -> list[str]:

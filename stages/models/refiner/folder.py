@@ -9,7 +9,7 @@ from typing import Any
 
 PROFILE = "headrace.json"
 TRAINING = "training.json"
-CHUNK_TOKENS, MAX_TOKENS, CONTEXT = 400, 640, 1280
+CHUNK_TOKENS, MAX_TOKENS, CONTEXT = 600, 1000, 1800
 
 
 def profile(chunk_tokens: int = CHUNK_TOKENS) -> dict[str, Any]:
@@ -35,6 +35,8 @@ def save(folder: Path, model: Any, tokenizer: Any, chunk_tokens: int = CHUNK_TOK
     model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)
     write_json(folder / "config.json", json.loads((folder / "config.json").read_text()) | {"dtype": "float32"})
+    generation = json.loads((folder / "generation_config.json").read_text())
+    write_json(folder / "generation_config.json", generation | {"max_new_tokens": MAX_TOKENS})
     write_json(folder / PROFILE, profile(chunk_tokens))
 
 

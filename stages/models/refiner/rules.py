@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.models.refiner.corpus import STOPS
 from stages.models.refiner.evaluate import Flags, f1, macro_f1
 from stages.refine.labels import Document
 
-STOPS = tuple('.!?"”“»\u3002\uff01\uff1f\u2026')
 LINKS = ("|", "»", "©", "http", "www.", "@", ">", "#", "*", "•", "[", "/")
 QUANTILES = 200
 

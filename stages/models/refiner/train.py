@@ -1,9 +1,10 @@
 """Train the refiner: a Llama of under a million parameters, on a CPU in minutes.
 
 The loss is that of the program's tokens, and beside it what a line's end must know in the layer before the last: the
-line's number, and whether it is main text or noise. So the model has decided when it begins to write, and writing is a
-matter of looking up: two heads of the last layer are shown where, from a line's number in the program to the line's end
-in the text. Hidden matrices learn by Muon (Jordan 2024), the rest by AdamW; windows grow while the rate falls.
+line's number, its shape, and whether it is main text or noise. So the model has decided when it begins to write, and
+writing is a matter of looking up: heads of the last layer are shown where, from a line's number in the program to the
+line's end in the text and, since a line is judged by what comes behind it too, to the end of the next one. Hidden
+matrices learn by Muon (Jordan 2024), the rest by AdamW; windows grow while the rate falls.
 """
 
 from collections.abc import Callable, Sequence
@@ -55,11 +56,12 @@ class Settings:
     seed: int = 1
     shape: Shape = field(default_factory=Shape)
     mix: Mix = field(default_factory=Mix)
-    windows: tuple[Phase, ...] = (Phase(0.2, 40, 130, 800), Phase(0.6, 96, 300, 1500), Phase(1.0, 160, 420, 2000))
+    windows: tuple[Phase, ...] = (Phase(0.2, 40, 130, 800), Phase(0.6, 96, 300, 1500), Phase(1.0, 160, 620, 2400))
     rate: float = 3e-3
     muon_rate: float = 2e-2
     line_weight: float = 1.0
     dropout: float = 0.1
+    teacher: bool = False  # labels are softened, and more documents labelled, by boosted trees
     start: str | None = None
 
 
@@ -80,7 +82,8 @@ MEASURED = 4  # batches of each phase from which the time of all is told
 UPDATING = 1.15  # a step's time over that of its batch and gradients
 ROPE_THETA = 1e6  # most pairs of a head's 32 dimensions turn so slowly that they can match numbers at any distance
 DECIDING = 3.0  # what a decision weighs, where another token of the program weighs 1
-LOOKING, LOOK_WEIGHT = 2, 0.2  # heads of the last layer that are shown where to look, and what that weighs
+LOOKING, AHEAD, LOOK_WEIGHT = 2, 1, 0.2  # heads of the last layer that are shown where to look, and what that weighs
+SHAPES, SHAPE_WEIGHT = 4, 1.0  # figures of a line's shape, and what they weigh
 SPREAD = 0.1  # of the vectors of tokens, at the beginning
 ONCE_MORE = 0.5  # of the rates, where a trained model is the start
 WARM_UP, FALLING = 40, 0.7  # steps to the highest rate; the share of them, at the end, over which it falls to nothing
@@ -107,7 +110,7 @@ def new_model(shape: Shape, tokenizer: Any) -> Any:
     model = LlamaForCausalLM(config)
     Numbers(model, tokenizer).spread()
     model.generation_config = GenerationConfig(
-        do_sample=False, max_new_tokens=640, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+        do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     return model
 
@@ -164,7 +167,7 @@ def train(
     rng = Random(settings.seed)
     corpus = Corpus(documents, settings.mix)
     model = (start or new_model(settings.shape, tokenizer)).train()
-    head = torch.nn.Linear(model.config.hidden_size, 2)
+    head = torch.nn.Linear(model.config.hidden_size, 2 + SHAPES)
     update = _optimizers(torch, model, head, Numbers(model, tokenizer), settings)
     steps = settings.steps or steps_for(torch, model, head, corpus, tokenizer, settings, clock)
     tell(f"{steps} steps")
@@ -246,16 +249,21 @@ def _loss(torch: Any, model: Any, head: Any, examples: list[Example]) -> tuple[A
     places = [p for e in examples for p in range(e.answer - 1, len(e.ids) - 1)]
     logits = model.lm_head(states.last_hidden_state[rows, places])
     targets = torch.tensor([token for e in examples for token in e.targets])
-    each = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-    decisions = {(i, p) for i, e in enumerate(examples) for p in e.decisions}
-    weights = torch.tensor([DECIDING if at in decisions else 1.0 for at in zip(rows, places, strict=True)])
-    program = (each * weights).sum() / weights.sum()
+    said = torch.log_softmax(logits, dim=-1)
+    each = -said.gather(1, targets[:, None])[:, 0]
+    at = {place: i for i, place in enumerate(zip(rows, places, strict=True))}
+    deciding = torch.tensor([at[i, place] for i, e in enumerate(examples) for place in e.decisions])
+    noise = torch.tensor([odds for e in examples for odds in e.noise])
+    stays = torch.tensor([token for e in examples for token in e.stays])
+    either = noise * said[deciding, examples[0].goes] + (1 - noise) * said[deciding, stays]
+    weight = len(rows) + (DECIDING - 1) * len(deciding)
+    program = (each.sum() - each[deciding].sum() - DECIDING * either.sum()) / weight
     lines = _line_loss(torch, model, head, states.hidden_states[-2], examples, ids)
     return program, lines + LOOK_WEIGHT * _look_loss(torch, model, states.hidden_states[-2], examples)
 
 
 def _look_loss(torch: Any, model: Any, states: Any, examples: list[Example]) -> Any:
-    """How far the first heads of the last layer are from looking, where a line is named, at that line's end.
+    """How far heads of the last layer are from looking, where a line is named, at its end and at the next line's.
 
     Attention is worked out at these places alone: kernels that are quick do not tell where they look.
     """
@@ -265,7 +273,7 @@ def _look_loss(torch: Any, model: Any, states: Any, examples: list[Example]) -> 
     inner, size = layer.input_layernorm(states), layer.self_attn.head_dim
 
     def heads(projection: Any) -> Any:
-        return projection(inner).unflatten(-1, (-1, size))[:, :, :LOOKING].transpose(1, 2)
+        return projection(inner).unflatten(-1, (-1, size))[:, :, : LOOKING + AHEAD].transpose(1, 2)
 
     turns = model.model.rotary_emb(states, torch.arange(states.shape[1])[None])
     query, key = apply_rotary_pos_emb(heads(layer.self_attn.q_proj), heads(layer.self_attn.k_proj), *turns)
@@ -274,22 +282,25 @@ def _look_loss(torch: Any, model: Any, states: Any, examples: list[Example]) -> 
         scores = query[i][:, e.decisions] @ key[i].transpose(1, 2) / size**0.5
         behind = torch.arange(states.shape[1])[None] > torch.tensor(e.decisions)[:, None]
         found = scores.masked_fill(behind, -torch.inf).log_softmax(-1)
-        missed.append(-found[:, range(len(e.ends)), e.ends].flatten())
+        missed.append(-found[:LOOKING, range(len(e.ends)), e.ends].flatten())
+        if len(e.ends) > AHEAD:
+            missed.append(-found[LOOKING:, range(len(e.ends) - AHEAD), e.ends[AHEAD:]].flatten())
     return torch.cat(missed).mean()
 
 
 def _line_loss(torch: Any, model: Any, head: Any, states: Any, examples: list[Example], ids: Any) -> Any:
-    """What a line's end must know: whether it and the line before it are noise, and the line's number."""
+    """What a line's end must know: whether it and the line before it are noise, its shape, and the line's number."""
     rows = [i for i, e in enumerate(examples) for _ in e.ends]
     found = states[rows, [p for e in examples for p in e.ends]]
     found = torch.nn.functional.rms_norm(found, found.shape[-1:])
-    noise = torch.tensor(
-        [[float(n), float(b)] for e in examples for n, b in zip(e.noise, [False, *e.noise], strict=False)]
-    )
-    bits = torch.nn.functional.binary_cross_entropy_with_logits(head(found), noise, reduction="none").mean(0)
+    noise = torch.tensor([[n, b] for e in examples for n, b in zip(e.noise, [0.0, *e.noise], strict=False)])
+    shape = torch.tensor([line for e in examples for line in e.shapes])
+    told = head(found)
+    bits = torch.nn.functional.binary_cross_entropy_with_logits(told[:, :2], noise, reduction="none").mean(0)
+    seen = torch.nn.functional.mse_loss(told[:, 2:], shape)
     numbers = ids[rows, [p for e in examples for p in e.numbers]]
     number = torch.nn.functional.cross_entropy(model.lm_head(found), numbers)
-    return bits[0] + 0.5 * bits[1] + 0.3 * number
+    return bits[0] + 0.5 * bits[1] + SHAPE_WEIGHT * seen + 0.3 * number
 
 
 def settings_of(settings: Settings) -> dict[str, Any]:

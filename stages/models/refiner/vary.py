@@ -16,9 +16,9 @@ def thinned(rng: Random, window: Window, chance: float, most: float = 0.3) -> Wi
     if rng.random() >= chance:
         return window
     share = rng.uniform(0, most)
-    pairs = [pair for pair in zip(window.lines, window.keep, strict=True) if rng.random() >= share]
-    lines, keep = zip(*(pairs or [(window.lines[0], window.keep[0])]), strict=True)
-    return Window(window.first, lines, keep)
+    pairs = [pair for pair in zip(window.lines, window.noise, strict=True) if rng.random() >= share]
+    lines, noise = zip(*(pairs or [(window.lines[0], window.noise[0])]), strict=True)
+    return Window(window.first, lines, noise)
 
 
 def blurred(rng: Random, examples: list[Example], chance: float, most: float = 0.25) -> list[Example]:

@@ -15,6 +15,7 @@ from stages.refine.program import RemoveLines, parse_program
 
 LINES = ("Home", "A long enough sentence.", "", "Share", "", "Tags", "The end.")
 KEEP = (False, True, True, False, False, False, True)
+NOISE = tuple(float(not kept) for kept in KEEP)
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +45,14 @@ def test_a_prompt_is_prox_s() -> None:
 
 
 def test_an_example_knows_the_ends_of_lines(tokenizer: Any) -> None:
-    made = example(Window(10, LINES, KEEP), tokenizer)
+    made = example(Window(10, LINES, NOISE), tokenizer)
     text = tokenizer.convert_ids_to_tokens(made.ids)
     assert tokenizer.decode(made.ids[: made.answer]) == prompt(10, LINES)
     assert tokenizer.decode(made.ids[made.answer :], skip_special_tokens=True) == program(10, LINES, KEEP)
     assert made.ids[-1] == tokenizer.eos_token_id
     assert [text[i] for i in made.numbers] == [f"{n:03d}" for n in range(10, 17)]
     assert [text[i] for i in made.ends] == [LINE] * 6 + ["\n[/doc]"]
-    assert made.noise == [True, False, False, True, True, True, False]
+    assert made.noise == [1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]
     assert [text[i] for i in made.decisions] == [f"{n:03d}" for n in range(10, 17)]
     assert made.targets == made.ids[made.answer :]
 
@@ -59,7 +60,7 @@ def test_an_example_knows_the_ends_of_lines(tokenizer: Any) -> None:
 def test_wrong_decisions_before_a_line_do_not_change_what_is_right_for_it(tokenizer: Any) -> None:
     wrong = 0
     for seed in range(20):
-        made = example(Window(10, LINES, KEEP), tokenizer, Random(seed))
+        made = example(Window(10, LINES, NOISE), tokenizer, Random(seed))
         said = [made.ids[place + 1] for place in made.decisions]
         right = [made.targets[place + 1 - made.answer] for place in made.decisions]
         assert tokenizer.convert_ids_to_tokens(right[:-1]) == [REMOVE, NEXT, NEXT, REMOVE, REMOVE, REMOVE]
@@ -76,7 +77,7 @@ def test_windows_are_of_the_sources_and_fit(tokenizer: Any) -> None:
     assert set(corpus.names) == {"people", "generated"}
     for _ in range(200):
         window = corpus.window(rng, 60, tokenizer)
-        assert 1 <= len(window.lines) == len(window.keep)
+        assert 1 <= len(window.lines) == len(window.noise)
         cost = sum(len(tokenizer.encode(f"[000]{line}")) for line in window.lines)
         assert cost <= 60 or len(window.lines) == 1
         firsts.add(window.first)

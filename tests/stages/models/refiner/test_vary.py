@@ -15,7 +15,7 @@ from stages.models.refiner.train import Shape, new_model
 from stages.models.refiner.vary import blurred, dropping, thinned
 
 SHAPE = Shape(vocabulary=1420, hidden=32, intermediate=48, layers=2, heads=2, positions=512)
-WINDOW = Window(7, ("Home", "The mill of Ann stands by the sea.", "", "Share this"), (False, True, True, False))
+WINDOW = Window(7, ("Home", "The mill of Ann stands by the sea.", "", "Share this"), (1.0, 0.0, 0.0, 0.75))
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +24,12 @@ def tokenizer() -> Any:
 
 
 def test_lines_that_are_left_out_take_their_labels_with_them() -> None:
-    given = dict(zip(WINDOW.lines, WINDOW.keep, strict=True))
+    given = dict(zip(WINDOW.lines, WINDOW.noise, strict=True))
     made = [thinned(Random(seed), WINDOW, 1.0, most=0.9) for seed in range(50)]
     assert {len(window.lines) for window in made} == {1, 2, 3, 4}
     for window in made:
         assert window.first == 7
-        assert all(given[line] == kept for line, kept in zip(window.lines, window.keep, strict=True))
+        assert all(given[line] == odds for line, odds in zip(window.lines, window.noise, strict=True))
         assert list(window.lines) == [line for line in WINDOW.lines if line in window.lines]
     assert thinned(Random(1), WINDOW, 0.0) == WINDOW
 
