@@ -10,9 +10,9 @@ many copies of an archive, in files of a gigabyte as Common Crawl's are; 59 copi
 quarter of an hour a run on two cores.
 
 On a machine whose pace changes by more than the row costs, two runs of a quarter of an hour say nothing of it. So the
-row's shard is compared with the other shards of its own run, which are as large: what it took longer than half of
-them, from its first beginning to its commit, a worker lost to the row, and that is told as a share of what all workers
-had. `--poisoned` leaves the clean run out.
+row's shard is compared with the other shards of its own run, which are as large. How much longer than half of them it
+took, from its first beginning to its commit, is what a worker lost to the row; it is told as a share of the time that
+all workers had. `--poisoned` leaves the clean run out.
 """
 
 import argparse
@@ -113,10 +113,10 @@ class Durations:
                 self.took[event.shard.name] = now - self._begun[event.shard.name]
 
     def lost_to(self, shard: str) -> float:
-        """How much longer that one took than half of the others of its file."""
-        file = shard.rsplit("-", 2)[0]
-        others = [seconds for name, seconds in self.took.items() if name != shard and name.startswith(f"{file}-")]
-        return self.took[shard] - statistics.median(others)
+        """How much longer that one took than half of the others of its file, or of all where its file has no others."""
+        file, others = shard.rsplit("-", 2)[0], {n: seconds for n, seconds in self.took.items() if n != shard}
+        beside = [seconds for name, seconds in others.items() if name.startswith(f"{file}-")]
+        return self.took[shard] - statistics.median(beside or others.values())
 
 
 def timed(recipe: Recipe, source: Path, out: Path, workers: int) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from record import record
 
-from pipelines.train import read_documents, split
+from pipelines.labelled import read_documents
+from pipelines.train import split
 from stages.models.refiner import evaluate, folder, judge
 
 SHARED = Path("../shared/data")

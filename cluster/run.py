@@ -217,9 +217,15 @@ def _run_step(
     _sweep(folder, target)
     account.refresh(pack=True)
     done = account.shards
-    hear = everyone(options.hear, account.hear)
     with Progress(
-        planned.name, folder, max_dead=options.max_dead, quiet=options.quiet, log=options.log, hear=hear
+        planned.name,
+        folder,
+        max_dead=options.max_dead,
+        done=len(done),
+        counts=account.counts,
+        quiet=options.quiet,
+        log=options.log,
+        hear=everyone(options.hear, account.hear),
     ) as progress:
         carrier = Carrier(planned, target, runner, progress)
         if isinstance(planned.step.shuffle, Moving):
@@ -227,7 +233,7 @@ def _run_step(
         todo = [shard for shard in shards if shard.name not in done]
         if todo and isinstance(planned.step.shuffle, Shuffle):
             run_barrier(carrier, shards, rows, options.memory)
-        progress.begin(len(done) + len(todo), sum(shard.bytes for shard in todo), len(done), account.counts)
+        progress.begin(len(done) + len(todo), sum(shard.bytes for shard in todo))
         if (giant := alarm(planned, target.folder)) is not None:
             progress.note(giant)
         _fold(planned, own=options.ledger is None)  # what an earlier run left

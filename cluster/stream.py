@@ -30,6 +30,8 @@ from cluster.worker import Worker
 from schemas.manifest import Manifest
 from stages.stage import Resources
 
+START_S = 20.0  # how long nothing is told of a step whose workers have not started: `status` waits for a minute
+
 
 class RayRunner:
     """Runs steps on Ray: a cluster at an address, or one that it starts on this machine and takes down again."""
@@ -191,6 +193,6 @@ class RayRunner:
             )
             self._resources = resources
             self._pool.resize(work)  # all at once: they start side by side
-            ray.wait(list(self._pool.starting))
+            ray.wait(list(self._pool.starting), timeout=START_S)
             self.startup_seconds += time.perf_counter() - begun
         return self._pool

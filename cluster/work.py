@@ -66,7 +66,7 @@ class TableDone:
 class RowsNext:
     """Careful mode only: these rows of the table are about to be tried, `first` up to the one before `last`.
 
-    None of them, `first` == `last`: the table has been tried ahead of the others, and the shard begins.
+    None of them, `first` == `last`: none is being tried, ahead of the table to try or behind it.
     """
 
     table: int
@@ -125,14 +125,21 @@ def read_batches(
     """
     if opened.ledger is not None:
         opened.ledger.refresh(force=attempt > 1)
+    tried: tuple[TableDone, Batch] | None = None
     if careful.table is not None and not opened.ordered:
-        yield from _try_first(opened, target, shard, attempt, careful)
+        for part in _try_first(opened, target, shard, attempt, careful):
+            if isinstance(part, RowsNext):
+                yield part
+            else:
+                tried = part
     alone = 0 if careful.table is None else careful.table + WINDOW * opened.tables
     ahead = Ahead(opened.tables)
     try:
         for number, item, fraction in read_shard(opened, target, shard):
             if isinstance(item, Unreadable):
                 yield item
+            elif number == careful.table and tried is not None:
+                yield tried
             elif opened.tables == 1 or number < alone:
                 yield from _through(opened, item, number, fraction, attempt, careful)
             else:
@@ -145,18 +152,19 @@ def read_batches(
         raise
 
 
-def _try_first(opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful) -> Iterator[RowsNext]:
-    """The table that a worker died at, for what is told on the way: the tables before it are read and no more.
+def _try_first(
+    opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful
+) -> Iterator[tuple[TableDone, Batch] | RowsNext]:
+    """The table that a worker died at, and what is to be told on the way: the tables before it are read and no more.
 
     A poison row takes several workers until it is known. What each of them had done of the shard would be lost again.
     """
     for number, item, fraction in read_shard(opened, target, shard):
         if number == careful.table and isinstance(item, pa.Table):
-            for part in _through(opened, item, number, fraction, attempt, careful):
-                if isinstance(part, RowsNext):
-                    yield part
+            yield from _through(opened, item, number, fraction, attempt, careful)
             yield RowsNext(number, 0, 0)
             return
+        yield RowsNext(number, 0, 0)  # or the worker would be taken for stuck
 
 
 class Ahead:

@@ -65,20 +65,24 @@ class Progress:
         output: Folder,
         *,
         max_dead: float,
+        done: int = 0,
+        counts: Counts | None = None,
         quiet: bool = False,
         log: Log = TEXT,
         hear: Hear = ignore,
     ) -> None:
+        """`done`: shards of earlier runs, which have counted `counts`."""
         self.step, self.output, self.max_dead = step, output, max_dead
-        self.counts = Counts()
-        self.total = self.done = self.retries = 0
+        self.counts = counts or Counts()
+        self.total = self.done = done
+        self.retries = 0
         self._phase: Phase | None = None
         self._deaths: Counter[str] = Counter()
         self._running: dict[str, Running] = {}
         self._open = [0, 0, 0]  # rows in, emitted and dead of those that run: adding them up is too slow for each table
         self._begun = time.monotonic()
-        self._rows_before = 0
-        self._bytes_total, self._bytes_done = 1, 0
+        self._rows_before = self.counts.rows_in
+        self._bytes_total = self._bytes_done = 0
         self._told = self._drawn = self._looked = 0.0
         self._log, self._hear = log, hear
         self._look: Callable[[], tuple[PoolSeen, ...]] = tuple
@@ -111,11 +115,10 @@ class Progress:
         self._phase.done += 1
         self._tell()
 
-    def begin(self, shards: int, n_bytes: int, done: int = 0, counts: Counts | None = None) -> None:
-        """Now `shards` are the step's, of which earlier runs have `done` some and counted; `n_bytes` are left."""
+    def begin(self, shards: int, n_bytes: int) -> None:
+        """Now the step is at its shards, so many with those that are done; `n_bytes` are left."""
         self._phase, self._begun = None, time.monotonic()
-        self.total, self.done, self.counts = shards, done, counts or Counts()
-        self._rows_before = self.counts.rows_in
+        self.total = shards
         self._bytes_total = max(n_bytes, 1)
         self._tell(force=True)
 
@@ -231,6 +234,8 @@ class Progress:
     def _fraction(self, part: float) -> float:
         if self._phase is not None:
             return round(self._phase.done / self._phase.tasks, 4)
+        if self._bytes_total == 0:  # it has not begun
+            return 0.0
         return round(part / self._bytes_total, 4) if self._bytes_total > 1 else 1.0
 
     def _tell_committed(self, running: Running, manifest: Manifest) -> None:

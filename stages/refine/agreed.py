@@ -8,7 +8,7 @@ nothing and is left out. So a training has half as many pages again, of sites th
 from collections import Counter
 
 from stages.extract import Settings, load
-from stages.refine.labels import Document, from_page, words
+from stages.refine.labels import Document, from_page, raw_texts, words
 
 AGREED = 0.85  # F1 of the two texts' words, each as often as it stands there
 LEAST = 60  # words; below it both agree on a stub
@@ -23,6 +23,14 @@ def agreed_reference(html: str) -> str | None:
     if first.total() < LEAST or 2 * (first & second).total() < AGREED * (first.total() + second.total()):
         return None
     return texts[0]
+
+
+def raw_unread(html: str) -> list[tuple[str, str]] | None:
+    """A page extracted in each lenient way there is, for a teacher to label; None if it breaks an extractor."""
+    try:
+        return list(raw_texts(html))
+    except (ValueError, AssertionError, RecursionError):
+        return None
 
 
 def from_unread(name: str, site: str, lang: str, html: str) -> list[Document] | None:

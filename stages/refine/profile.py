@@ -30,7 +30,7 @@ RELEASED = Profile(compat=True, prompt_format="llama2_sys", chunk_tokens=1500, m
 def read_profile(folder: Path | None, **settings: Any) -> Profile:
     """`settings` that are not None, then what `headrace.json` in the model's folder says, then `RELEASED`.
 
-    The file is the trainer's: {"grammar": "strict", "prompt_format": "plain", "chunk_tokens": 400, ...}; what else is
+    The file is the trainer's: {"grammar": "strict", "prompt_format": "plain", "chunk_tokens": 600, ...}; what else is
     in it is not read.
     """
     said = _file(folder / FILE) if folder is not None and (folder / FILE).is_file() else {}

@@ -46,8 +46,9 @@ def manifest(name: str, **counts: Any) -> Manifest:
 
 
 def progress(folder: Path, *, done: dict[str, Manifest] | None = None, total: int = 4, size: int = 400) -> Progress:
-    told = Progress("only", Folder(str(folder)), max_dead=0.1, quiet=True)
-    told.begin(total, size, len(done or {}), sum((m.counts for m in (done or {}).values()), Counts()))
+    counts = sum((m.counts for m in (done or {}).values()), Counts())
+    told = Progress("only", Folder(str(folder)), max_dead=0.1, done=len(done or {}), counts=counts, quiet=True)
+    told.begin(total, size)
     return told
 
 
@@ -140,6 +141,7 @@ def test_a_barrier_is_told_of_before_the_shards(
 
     heard: list[Any] = []
     with Progress("dedup", Folder(str(tmp_path)), max_dead=0.1, quiet=True, hear=heard.append) as told:
+        assert told.snapshot()["fraction"] == 0.0
         told.phase("rows", 4000, 1000)
         assert written()["barrier"] == {"phase": "rows", "tasks": 4000, "done": 1000}
         clock.now += 10

@@ -14,7 +14,8 @@ pytest.importorskip("torch")
 import torch
 
 from cluster.errors import ConfigError
-from pipelines.train import Labels, as_text, fingerprint, read_documents, read_unread, train_refiner
+from pipelines.labelled import read_documents, read_texts, read_unread
+from pipelines.train import Labels, as_text, fingerprint, train_refiner
 from stages.models.refiner.train import Phase, Settings, Shape
 from stages.refine import agreed
 from stages.refine.labels import draws_the_line, is_held_back
@@ -129,11 +130,11 @@ def test_pages_that_nobody_has_read_are_labelled_by_what_two_extractors_agree_on
         {"url": "http://a.example/", "site": "a.example", "lang": "en", "text": text, "truth_kind": None},
         {"url": "http://d.example/read", "site": "d.example", "lang": "en", "text": text, "truth_kind": None},
     ]
-    documents, others, (source,) = read_unread([pages], parquet(tmp_path / "truth.parquet", rows))
+    documents, others, (source,) = read_unread([pages], parquet(tmp_path / "truth.parquet", rows), rest=True)
     assert {(d.site, d.source) for d in others} == {("c.example", f"taught/{way}") for way in ("all", "main", "recall")}
     assert {d.site for d in documents} == {"a.example", "e.example"}
     assert {d.source for d in documents} == {"agreed/all", "agreed/main", "agreed/recall"}
-    assert source == {"file": "pages.warc", "unread": 4, "agreed": 2, "broken": 0}
+    assert source == {"file": "pages.warc", "unread": 4, "agreed": 2, "broken": 0, "taught": 1}
     whole = next(d for d in documents if d.source == "agreed/all")
     kept = dict(zip(whole.lines, whole.keep, strict=True))
     assert kept[PARAGRAPH.format(0)]
@@ -193,6 +194,26 @@ def test_a_teacher_labels_texts_that_nobody_has_read(tmp_path: Path) -> None:
     }  # fmt: skip
     assert f"the teacher learns from {learnt['people']} documents and labels 1 more" in told
     assert report["settings"]["teacher"] is True
+
+
+def test_a_text_is_of_the_site_that_its_host_belongs_to(tmp_path: Path) -> None:
+    truth = parquet(
+        tmp_path / "truth.parquet",
+        [
+            {"url": "http://a.example/1", "site": "a.example", "text": "x"},
+            {"url": "http://b/", "site": "b", "text": "x"},
+        ],
+    )
+    rows = [{"id": "1", "url": "http://www.a.example/2"}, {"id": "2", "url": "http://c.example/"}, {"id": "3"}]
+    texts = parquet(tmp_path / "texts.parquet", [{"url": None, **row, "text": PARAGRAPH} for row in rows])
+    documents, _ = read_texts([texts], truth)
+    assert [document.site for document in documents] == ["a.example", "c.example", "3"]
+
+
+def test_a_teacher_wants_more_than_a_few_sites(tmp_path: Path) -> None:
+    given = parquet(tmp_path / "labels.parquet", [row | {"site": f"s{i % 3}"} for i, row in enumerate(rows(60))])
+    with pytest.raises(ConfigError, match=r"--teacher needs labels of both kinds and of 5 sites or more, found [123]"):
+        train_refiner(str(tmp_path / "m"), Labels([given]), replace(TINY, teacher=True), tell=lambda _: None)
 
 
 def test_a_refiner_is_gone_on_from(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from stages.refine.prompt_format import chunk_prompt
 NUMBERS = 1000
 GENERATED = "generated"
 TAUGHT = "taught"  # how sources begin that a teacher alone has labelled
+OTHER = 0.3  # the weight of a source that `Mix` does not name
 WRONG = 0.5
 HALF = 0.5
 STOPS = tuple('.!?"”“»\u3002\uff01\uff1f\u2026')
@@ -190,7 +191,7 @@ class Corpus:
         self.clean = [d for d in labelled if sum(d.keep) >= 3 and not is_whole(d)]
         present = [(n, w) for n, w in self.mix.weights if n in self.sources or (n == GENERATED and self.clean)]
         known = {n for n, _ in self.mix.weights}
-        present += [(name, 0.3) for name in self.sources if name not in known]
+        present += [(name, OTHER) for name in self.sources if name not in known]
         if not present:
             raise ValueError("refiner: no document to learn from; give --input files with labelled lines")
         self.names, self.weights = zip(*present, strict=True)
@@ -228,7 +229,8 @@ class Corpus:
 
     def _transplant(self, rng: Random, pairs: list[tuple[str, float]]) -> list[tuple[str, float]]:
         """`pairs` with a run of noise of another document in it."""
-        other = rng.choice(self.sources[rng.choice([n for n in self.names if n != GENERATED])])
+        sure = [n for n in self.names if n != GENERATED and not n.startswith(TAUGHT)]
+        other = rng.choice(self.sources[rng.choice(sure or [n for n in self.names if n != GENERATED])])
         places = [i for i, kept in enumerate(other.keep) if not kept and other.lines[i]]
         if not places:
             return pairs

@@ -2,8 +2,8 @@
 
 A model of a million parameters that reads tokens learns slowly that a short line between short lines is a menu; trees
 over lengths and stops of the lines around see it at once, but they write no programs. So they teach: how likely noise
-each line is, of documents with labels by trees that have not seen their site, and of any text that has no labels.
-Soft targets also say where labels are a matter of taste (Hinton, Vinyals, Dean 2015, arXiv 1503.02531).
+each line is, of documents with labels by trees that were not fitted to their site, and of any text without labels. Soft
+targets also say where labels are a matter of taste (Hinton, Vinyals, Dean 2015, arXiv 1503.02531).
 
 Needs scikit-learn (extra `train`).
 """
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.models.refiner.corpus import STOPS
+from stages.models.refiner.corpus import OTHER, STOPS
 from stages.refine.labels import Document
 
 Numbers = npt.NDArray[np.float64]
@@ -24,7 +24,7 @@ Numbers = npt.NDArray[np.float64]
 LINKS = "|»©@>#*•[/"
 BULLETS = "-•*·\u2013"
 AROUND = (-3, -2, -1, 1, 2, 3)  # lines whose own figures a line gets too
-OF_AROUND = [0, 1, 2, 4, 5, 7, 9, 12]  # which of them
+OF_AROUND = (0, 1, 2, 4, 5, 7, 9, 12)  # which of them
 WINDOWS = (2, 5, 10, 20)  # lines on each side over which length and stops are averaged
 FOLDS = 5
 TRUST = 0.5  # what the teacher weighs where there is a label, which weighs the rest
@@ -50,7 +50,7 @@ def teach(
     sites = np.array([d.site for d in labelled for line in d.lines if line])
     sources = [d.source for d in labelled for line in d.lines if line]
     counts = Counter(sources)
-    weight = np.array([weights.get(source, 0.1) / counts[source] for source in sources])
+    weight = np.array([weights.get(source, OTHER) / counts[source] for source in sources])
     weight *= len(weight) / weight.sum()
     words = _words()
     seen, unseen = words.transform(ours.texts), words.transform(theirs.texts) if theirs.texts else None
@@ -89,7 +89,7 @@ def _figures(document: Document, lines: Sequence[str]) -> Numbers:
     n, reach = len(lines), max(AROUND)
     padded = np.zeros((n + 2 * reach, own.shape[1]))
     padded[reach : reach + n] = own
-    around = [padded[reach + at : reach + at + n][:, OF_AROUND] for at in AROUND]
+    around = [padded[reach + at : reach + at + n][:, list(OF_AROUND)] for at in AROUND]
     place = np.arange(n)
     size, stops = (np.concatenate([[0.0], np.cumsum(own[:, i])]) for i in (0, 2))
     averages = []
