@@ -11,7 +11,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from cluster.errors import ConfigError
-from cluster.lease import NAME
+from cluster.lease import NAME, held
 from cluster.objects.conditional import slot
 from cluster.plan import Plan
 from cluster.storage import Folder
@@ -260,6 +260,18 @@ def test_replay_that_was_taken_for_dead_changes_nothing_more(
     assert "this run has lost its lease on it, process 9 on den, since noon has it" in capsys.readouterr().err
     assert {str(f): f.read_bytes() for f in out.rglob("[!.]*.*")} == before
     assert ledger.times == 1
+
+
+def test_an_output_that_a_run_is_writing_to_is_left_alone(tmp_path: Path) -> None:
+    fixed, out = tmp_path / "fixed", tmp_path / "out"
+    plan = plan_over(two_steps(DieUntil("bad", str(fixed))), write(tmp_path / "in", FILES))
+    run_local(plan, out, max_dead=1.0)
+    fixed.touch()
+    before = {str(f): f.read_bytes() for f in out.rglob("[!.]*.*")}
+    with held(Folder(str(out))), pytest.raises(ConfigError, match="another run is writing to it"):
+        replay(str(out))
+    assert {str(f): f.read_bytes() for f in out.rglob("[!.]*.*")} == before
+    assert replay(str(out))["steps"][0]["kept"] == 4
 
 
 def test_output_without_a_run_is_told(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ pytest.importorskip("torch")
 import torch
 
 from stages.models.refiner import folder
+from stages.models.refiner.corpus import Window, example
 from stages.models.refiner.evaluate import generator
 from stages.models.refiner.muon import orthogonal
 from stages.models.refiner.tokenizer import train_tokenizer
-from stages.models.refiner.train import Phase, Settings, Shape, Trained, new_model, train
+from stages.models.refiner.train import DECIDING, SHAPES, Phase, Settings, Shape, Trained, _loss, new_model, train
 from stages.refine.labels import Document
 from stages.refine.profile import read_profile
 
@@ -98,3 +99,22 @@ def test_orthogonal_brings_singular_values_near_one(shape: tuple[int, int, int])
     torch.manual_seed(0)
     values = torch.linalg.svdvals(orthogonal(torch.randn(*shape)))
     assert values.min() > 0.3 and values.max() < 1.4
+
+
+def test_labels_that_are_sure_give_the_cross_entropy_of_the_program_and_others_lie_between(tokenizer: Any) -> None:
+    torch.manual_seed(1)
+    model = new_model(SHAPE, tokenizer).eval()
+    head = torch.nn.Linear(SHAPE.hidden, 2 + SHAPES)
+    document = DOCUMENTS[0]
+    made = example(Window(0, document.lines, (1.0, 0.0, 0.0, 1.0)), tokenizer)
+    logits = model(input_ids=torch.tensor([made.ids])).logits[0, made.answer - 1 : -1]
+    each = torch.nn.functional.cross_entropy(logits, torch.tensor(made.targets), reduction="none")
+    places = range(made.answer - 1, len(made.ids) - 1)
+    weights = torch.tensor([DECIDING if place in made.decisions else 1.0 for place in places])
+    losses = [
+        float(_loss(torch, model, head, [made._replace(noise=noise)])[0].detach())
+        for noise in ([1.0, 0.0, 0.0, 1.0], [0.0] * 4, [1.0] * 4, [0.5] * 4)
+    ]
+    assert losses[0] == pytest.approx(float(((each * weights).sum() / weights.sum()).detach()), rel=1e-5)
+    assert losses[3] == pytest.approx((losses[1] + losses[2]) / 2, rel=1e-5)
+    assert len({round(loss, 4) for loss in losses}) == 4
