@@ -8,6 +8,7 @@ stream    the Ray driver: queues, back-pressure, death
   driver/     its pools and their sizes, balance, steps of several kinds of workers, whether the cluster is alive
 worker    the actors that it calls
 work      one shard from its file to its commit
+careful   what is known of a shard whose worker died, and a table in parts; trial finds rows in processes apart
 chain     opened stages over a table: verdicts, dead rows, the account
 limits    what one document may take of a worker
 shards    input files -> shards, the unit of work, commit and resume

@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from typing import Self
 
+from cluster.careful import Careful
 from cluster.commit import Target
 from cluster.errors import HeadraceError, RunError, ShardError, is_transient
 from cluster.exchange.shuffle import Task, Watch, run_task
@@ -11,7 +12,7 @@ from cluster.plan import PlannedStep
 from cluster.seen.recall import here
 from cluster.shards import Shard
 from cluster.signals.progress import Progress
-from cluster.work import Careful, Opened, TableDone, run_shard
+from cluster.work import Opened, TableDone, run_shard
 from schemas.manifest import Manifest
 
 MAX_ATTEMPTS = 3  # per shard, for transient errors

@@ -164,7 +164,9 @@ class RayRunner:
         except RayError as error:
             del busy[reports]
             pool.lost(state.worker)
-            return None if state.ended else after_death(state, state.cause(error), progress.failed)
+            if state.ended:
+                return None
+            return after_death(state, state.cause(error), progress.failed, state.fell(error))
         if state.hears(report):
             return None
         if isinstance(report, Manifest):

@@ -5,14 +5,15 @@ mode, which rows are next, so that a row that takes the whole process with it ca
 """
 
 import dataclasses
-import itertools
 import math
+import pickle
 import posixpath
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,8 @@ import pyarrow as pa
 
 from cluster.asked import Asked, asked_of
 from cluster.barrier import Moving, Shuffle
-from cluster.chain import Batch, Chain, killed_row
+from cluster.careful import Careful, Killed, RowsNext, careful_apply
+from cluster.chain import Batch, Chain
 from cluster.commit import ShardWriter, Target
 from cluster.errors import HeadraceError, RunError, is_transient
 from cluster.exchange.shuffle import join_verdicts, read_verdicts
@@ -30,25 +32,12 @@ from cluster.seen.remember import remembering
 from cluster.shards import Shard
 from cluster.signals.metrics import cpu_seconds
 from cluster.storage import open_input
+from cluster.trial import LOOK_S, Trial, killers
 from schemas.manifest import Counts, Manifest
+from stages.sandbox import SandboxError
 from stages.stage import Read, Stage, Unreadable, name_of
 
 WINDOW = 2  # tables, for each that is in work, between the first that is not told of and the last that was begun
-FEW_ROWS = 64  # reports of 14 ms: together they take no longer than another worker takes to start
-
-
-@dataclass(frozen=True)
-class Careful:
-    """What is known of a shard whose worker died.
-
-    Rows `first` to `last` of `table` are tried in parts, those before and behind them in one go. `killers` are not
-    tried again.
-    """
-
-    table: int | None = None
-    first: int = 0
-    last: int | None = None  # behind the last one; None: the end of the table
-    killers: tuple[tuple[int, int, str], ...] = ()  # table, row in it, how the worker died
 
 
 @dataclass(frozen=True)
@@ -62,19 +51,7 @@ class TableDone:
     asked: tuple[Asked, ...] = ()
 
 
-@dataclass(frozen=True)
-class RowsNext:
-    """Careful mode only: these rows of the table are about to be tried, `first` up to the one before `last`.
-
-    None of them, `first` == `last`: none is being tried, ahead of the table to try or behind it.
-    """
-
-    table: int
-    first: int
-    last: int
-
-
-Report = TableDone | RowsNext | Manifest
+Report = TableDone | RowsNext | Killed | Manifest
 
 
 class Opened:
@@ -88,6 +65,9 @@ class Opened:
         # What is kept of rows seen before must not depend on which thread was first.
         self.ordered = remembering(stages) is not None
         self.tables = 1 if self.ordered else max((stage.resources.tables for stage in stages), default=1)
+        # Called twice, they would take a GPU that is theirs, pay again, or take a row for one seen before.
+        self.once = self.ordered or self.ledger is not None or any(stage.resources.gpus for stage in stages)
+        self.stages = stages
 
 
 def run_shard(opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful) -> Iterator[Report]:
@@ -99,7 +79,7 @@ def run_shard(opened: Opened, target: Target, shard: Shard, attempt: int, carefu
         for item in read_batches(opened, target, shard, attempt, careful):
             if isinstance(item, Unreadable):
                 writer.note(item)
-            elif isinstance(item, RowsNext):
+            elif isinstance(item, RowsNext | Killed):
                 yield item
             else:
                 report, batch = item
@@ -117,7 +97,7 @@ def run_shard(opened: Opened, target: Target, shard: Shard, attempt: int, carefu
 
 def read_batches(
     opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful
-) -> Iterator[tuple[TableDone, Batch] | RowsNext | Unreadable]:
+) -> Iterator[tuple[TableDone, Batch] | RowsNext | Killed | Unreadable]:
     """The shard's tables after the opened stages, in order, and what is to be told on the way.
 
     Several at a time where the stages can: then a worker that died may have died at any of those behind the last one
@@ -126,12 +106,13 @@ def read_batches(
     if opened.ledger is not None:
         opened.ledger.refresh(force=attempt > 1)
     tried: tuple[TableDone, Batch] | None = None
-    if careful.table is not None and not opened.ordered:
-        for part in _try_first(opened, target, shard, attempt, careful):
-            if isinstance(part, RowsNext):
-                yield part
-            else:
-                tried = part
+    for told in _try(opened, target, shard, attempt, careful):
+        if isinstance(told, tuple):
+            tried = told
+            continue
+        yield told
+        if isinstance(told, Killed):
+            careful = Careful(killers=(*careful.killers, *told.killers))
     alone = 0 if careful.table is None else careful.table + WINDOW * opened.tables
     ahead = Ahead(opened.tables)
     try:
@@ -150,6 +131,52 @@ def read_batches(
         if is_transient(error):  # the shard will be tried again: what is being asked should be answered by then
             ahead.settle()
         raise
+
+
+def _try(
+    opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful
+) -> Iterator[tuple[TableDone, Batch] | RowsNext | Killed]:
+    """What a worker died of, before the shard is begun again: looked for in a process apart, or at its own risk."""
+    if careful.table is None or opened.ordered:
+        return
+    if careful.apart and not opened.once:
+        for told in _try_apart(opened, target, shard, attempt, careful):
+            yield told
+            if isinstance(told, Killed):
+                return
+    yield from _try_first(opened, target, shard, attempt, careful)
+
+
+def _try_apart(
+    opened: Opened, target: Target, shard: Shard, attempt: int, careful: Careful
+) -> Iterator[RowsNext | Killed]:
+    """The table that a worker may have died at, and those behind it, in a process apart until that dies of one.
+
+    A worker that is lost at this all the same leaves word which table it was: the next one tries it itself.
+    """
+    assert careful.table is not None
+    try:
+        trial = Trial(opened.stages)
+    except (pickle.PicklingError, AttributeError, TypeError):  # of no module: workers must do
+        return
+    until = math.inf
+    with closing(trial), suppress(SandboxError):  # it cannot be started or load what the worker has loaded
+        for number, item, _ in read_shard(opened, target, shard):
+            yield RowsNext(number, 0, 0)
+            if number < careful.table or not isinstance(item, pa.Table):
+                continue
+            known = {row for table, row, _ in careful.killers if table == number}
+            rows = opened.chain.admit(item, name_of(opened.planned.step.source), attempt).kept
+            left = [row for row in range(rows.num_rows) if row not in known]
+            yield RowsNext(number, 0, rows.num_rows)
+            until = min(until, time.monotonic() + LOOK_S)
+            rows = rows.take(left) if known else rows
+            if trial(rows) and (found := killers(rows, trial)):
+                yield Killed(tuple((number, left[row], f"worker died: {how}") for row, how in found.items()))
+                break
+            if time.monotonic() > until:
+                break
+    yield RowsNext(careful.table, 0, 0)
 
 
 def _try_first(
@@ -224,42 +251,6 @@ def _through(
         else:
             whole = whole.join(part)
     yield done(number, whole, fraction), whole
-
-
-def careful_apply(
-    chain: Chain, rows: pa.Table, number: int, attempt: int, careful: Careful
-) -> Iterator[Batch | RowsNext]:
-    """`rows` (table `number`) through `chain`: whole or, where a worker died at this table, in parts.
-
-    The last thing yielded is the batch, the same either way.
-    """
-    killers = {row: how for table, row, how in careful.killers if table == number}
-    tried = careful.table == number
-    if not tried and not killers:
-        yield chain.apply(rows, attempt)
-        return
-    first, last = (careful.first, careful.last) if tried else (0, 0)
-    parts = []
-    for start, stop in parts_of(rows.num_rows, first, last, killers):
-        part = rows.slice(start, stop - start)
-        if start in killers:
-            dead = killed_row(part, chain.first, killers[start], attempt)
-            parts.append(Batch(part.slice(0, 0), dead=[dead], counts=Counts(dead=1)))
-            continue
-        if tried:
-            yield RowsNext(number, start, stop)
-        parts.append(chain.apply(part, attempt))
-    yield chain.merge(parts, rows)
-
-
-def parts_of(rows: int, first: int, last: int | None, killers: Collection[int]) -> list[tuple[int, int]]:
-    """Where to cut a table of so many rows: `first` to `last` one by one, if they are few, or else into as many parts
-    as a part has rows, so that two workers more find the row that they die of. `killers` are parts of their own.
-    """
-    last = rows if last is None else last
-    size = 1 if last - first <= FEW_ROWS else math.isqrt(last - first)
-    cuts = {0, rows, *range(first, last, size), last, *killers, *(row + 1 for row in killers)}
-    return list(itertools.pairwise(sorted(cuts)))
 
 
 def done(number: int, batch: Batch, fraction: float) -> TableDone:

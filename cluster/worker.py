@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.careful import Careful, Killed, RowsNext, careful_apply
 from cluster.chain import Batch, Chain
 from cluster.commit import ShardWriter, Target
 from cluster.driver.seldom import seldom
@@ -24,12 +25,9 @@ from cluster.shards import Shard
 from cluster.signals.log import adopt
 from cluster.signals.metrics import cpu_seconds
 from cluster.work import (
-    Careful,
     Opened,
     Report,
-    RowsNext,
     TableDone,
-    careful_apply,
     done,
     read_batches,
     run_shard,
@@ -148,7 +146,7 @@ class Worker:
             for item in read_batches(self._open(planned), target, shard, attempt, careful):
                 if isinstance(item, Unreadable):
                     unreadable.append(item)
-                elif isinstance(item, RowsNext):
+                elif isinstance(item, RowsNext | Killed):
                     yield item
                 else:
                     report, batch = item

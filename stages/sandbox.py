@@ -30,6 +30,7 @@ START_SECONDS = 300.0
 END_SECONDS = 30.0
 FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 TRIES = 2
+DIED, OFTEN = "SandboxDied: ", f", {TRIES} times"
 
 
 class Outcome(NamedTuple):
@@ -42,6 +43,12 @@ class Outcome(NamedTuple):
     value: bytes | None = None
     reason: Literal["timeout", "memory_limit"] | None = None
     error: str | None = None
+
+    @property
+    def died(self) -> str | None:
+        """How its process died of the document; None where it lived, or was killed by somebody else or for a limit."""
+        by_itself = self.error is not None and self.error.startswith(DIED) and not self.error.endswith(OFTEN)
+        return self.error.removeprefix(DIED) if self.error is not None and by_itself else None
 
 
 class SandboxError(StageError):
@@ -182,7 +189,7 @@ class Sandbox:
                     raise
                 if outcome is not None:
                     return outcome
-            return Outcome(error=f"SandboxDied: {died}, {TRIES} times")
+            return Outcome(error=f"{DIED}{died}{OFTEN}")
 
     def close(self) -> None:
         """End the processes. The next document would start new ones."""
@@ -213,7 +220,7 @@ class Sandbox:
     def _verdict(self, status: int, grown: int) -> tuple[Outcome | None, str]:
         """What a child that died without a reply died of; no outcome when somebody else killed it."""
         if not os.WIFSIGNALED(status):
-            return Outcome(error=f"SandboxDied: its process ended itself with status {os.WEXITSTATUS(status)}"), ""
+            return Outcome(error=f"{DIED}its process ended itself with status {os.WEXITSTATUS(status)}"), ""
         number = os.WTERMSIG(status)
         died = f"its process died of signal {number} ({signal.strsignal(number)})"
         if number == signal.SIGPROF:
@@ -222,7 +229,7 @@ class Sandbox:
             return None, died
         if grown > self._limits["memory_mb"] * 2**20 / 2:  # native code that does not survive a refused allocation
             return Outcome(reason="memory_limit"), ""
-        return Outcome(error=f"SandboxDied: {died}"), ""
+        return Outcome(error=f"{DIED}{died}"), ""
 
     def _running(self) -> _Process:
         if self._process is not None and self._process.owner != os.getpid():

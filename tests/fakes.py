@@ -104,6 +104,7 @@ class CrashOn:
     word: str
     hard: bool = False
     once: str | None = None
+    by: int = signal.SIGKILL
     reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
     adds: ClassVar[pa.Schema] = pa.schema([])
     rows: ClassVar[Rows] = "same"
@@ -116,7 +117,7 @@ class CrashOn:
                     if self.once:
                         Path(self.once).touch()
                     if self.hard:
-                        os.kill(os.getpid(), signal.SIGKILL)
+                        os.kill(os.getpid(), self.by)
                     raise ValueError(f"cannot take {text!r}")
             return table
 

@@ -8,15 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cluster.careful import Careful, Killed, RowsNext
 from cluster.errors import RunError, ShardError, first_line
 from cluster.shards import Shard
-from cluster.work import Careful, RowsNext
 from cluster.worker import Broken, Failed
 
 MAX_ATTEMPTS = 3  # transient errors a shard may meet
 SILENT_S = 30.0  # longer than nearly any table takes
-MAX_DEATHS = 12  # workers a shard may take with it; a poison row takes five, on a GPU six
+MAX_DEATHS = 12  # workers a shard may take with it; a poison row takes six, or one where processes apart find it
 ALONE = 3  # of them with nothing but that row: two may be chance, where workers are taken away
+NODE_GONE = "its node has died"  # what Ray says of an actor that went with its node
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Busy:
         self.heard = time.monotonic()
         if isinstance(note, RowsNext):
             self.rows = note if note.first < note.last else None
+        elif isinstance(note, Killed):
+            self.assignment, self.rows = without(self.assignment, note), None
         elif isinstance(note, Broken):
             self.last_words = note.message
         elif isinstance(note, Failed):
@@ -65,6 +68,11 @@ class Busy:
         silent = time.monotonic() - self.heard
         how = self.last_words or first_line(error)
         return f"{how} It had told nothing for {silent:.0f} s." if silent >= SILENT_S else how
+
+    def fell(self, error: Exception) -> bool:
+        """Whether it died of itself and at once, as of what a process apart could find."""
+        gone = NODE_GONE in str(error) or bool(self.last_words)
+        return not gone and time.monotonic() - self.heard < SILENT_S
 
 
 def after_error(state: Busy, tell: Callable[[Shard, str], None]) -> Assignment:
@@ -80,12 +88,18 @@ def after_error(state: Busy, tell: Callable[[Shard, str], None]) -> Assignment:
     return replace(assignment, errors=errors)
 
 
-def after_death(state: Busy, how: str, tell: Callable[[Shard, str], None]) -> Assignment:
+def without(assignment: Assignment, note: Killed) -> Assignment:
+    """The assignment where rows are known that processes apart died of."""
+    careful = assignment.careful
+    return replace(assignment, deaths=0, alone=0, careful=replace(careful, killers=(*careful.killers, *note.killers)))
+
+
+def after_death(state: Busy, how: str, tell: Callable[[Shard, str], None], apart: bool = False) -> Assignment:
     """The next try after a worker died at a shard.
 
-    The table it was at is tried in parts, and the part in which the next one dies row by row. A row that ALONE workers
-    died at, with nothing else, is named a killer and goes to `dead`; workers that died of something else (their node
-    was taken away) leave no trace in the result.
+    A process apart looks for the row first, where it may (`apart`). Or the table it was at is tried in parts, and the
+    part in which the next one dies row by row. A row that ALONE workers died at, with nothing else, is named a killer
+    and goes to `dead`; workers that died of something else (their node was taken away) leave no trace in the result.
     """
     assignment, careful, rows = state.assignment, state.assignment.careful, state.rows
     deaths = assignment.deaths + 1
@@ -94,12 +108,12 @@ def after_death(state: Busy, how: str, tell: Callable[[Shard, str], None]) -> As
         raise ShardError(f"shard {shard.name} ({shard.piece.uri}): {deaths} workers died at it, the last: {how}")
     tell(shard, f"worker died: {how}")
     if rows is None:  # at a table that was sent whole, or between two
-        here = careful if state.table == careful.table else Careful(state.table, killers=careful.killers)
+        here = careful if state.table == careful.table else Careful(state.table, killers=careful.killers, apart=apart)
         return replace(assignment, deaths=deaths, alone=assignment.alone if here is careful else 0, careful=here)
     again = (rows.table, rows.first, rows.last) == (careful.table, careful.first, careful.last)
     alone = int(rows.last - rows.first == 1) * (1 + (assignment.alone if again else 0))
     if alone == ALONE:
         killers = (*careful.killers, (rows.table, rows.first, f"worker died: {how}"))
         return replace(assignment, deaths=0, alone=0, careful=Careful(rows.table, rows.last, killers=killers))
-    here = replace(careful, table=rows.table, first=rows.first, last=rows.last)
+    here = replace(careful, table=rows.table, first=rows.first, last=rows.last, apart=False)
     return replace(assignment, deaths=deaths, alone=alone, careful=here)

@@ -195,9 +195,13 @@ class Pipeline:
             del self.reading[reports]
             self.readers.lost(busy.worker)
             if not busy.ended and self._current(shard.name, epoch):
-                self._restart(shard.name, after_death(busy, busy.cause(error), self.progress.failed))
+                again = after_death(busy, busy.cause(error), self.progress.failed, busy.fell(error))
+                self._restart(shard.name, again)
             return
-        if not busy.hears(note) and self._current(shard.name, epoch):
+        heard = busy.hears(note)
+        if self._current(shard.name, epoch):
+            self.shards[shard.name].assignment = busy.assignment  # with the rows that are known to kill
+        if not heard and self._current(shard.name, epoch):
             open_shard = self.shards[shard.name]
             if isinstance(note, ShardEnd):
                 busy.ended = True

@@ -21,8 +21,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from cluster.barrier import Linking
 from cluster.exchange.spill import FACTS, mixed, partitioned, read_between, read_partition, read_rows, write_partitions
@@ -134,6 +132,9 @@ def contract(node: Nodes, label: Nodes) -> tuple[Nodes, Nodes]:
         return node, label
     nodes, ends = np.unique(np.concatenate([node, label]), return_inverse=True)
     n, m = len(nodes), len(node)
+    from scipy.sparse import coo_array  # noqa: PLC0415 - a quarter of a second, in every worker
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
     graph = coo_array((np.ones(m, np.bool_), (ends[:m], ends[m:])), shape=(n, n))
     _, component = connected_components(graph, directed=False)
     _, first = np.unique(component, return_index=True)  # nodes ascend, so the first of a component is its smallest

@@ -7,11 +7,11 @@ from typing import ClassVar
 import pyarrow as pa
 import pytest
 
+from cluster.careful import Careful, RowsNext, careful_apply, parts_of
 from cluster.chain import Batch, Chain
 from cluster.driver.assignment import ALONE, MAX_DEATHS, Assignment, Busy, after_death
 from cluster.errors import ShardError
 from cluster.shards import InputFile, Shard
-from cluster.work import Careful, RowsNext, careful_apply, parts_of
 from schemas import columns as c
 from stages.stage import Piece, Resources, Rows, Transform
 

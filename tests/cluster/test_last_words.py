@@ -8,6 +8,7 @@ import pytest
 import ray
 from ray.exceptions import RayActorError
 
+from cluster.careful import Careful
 from cluster.chain import Batch, Chain
 from cluster.commit import Target, read_manifests
 from cluster.driver.assignment import Assignment, Busy
@@ -16,7 +17,7 @@ from cluster.errors import RunError
 from cluster.plan import PlannedStep
 from cluster.shards import Shard
 from cluster.stream import RayRunner
-from cluster.work import Careful, TableDone
+from cluster.work import TableDone
 from cluster.worker import Failed, ShardEnd, Sink
 from schemas import columns as c
 from schemas.manifest import Counts, Manifest

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from cluster.asked import Asked
+from cluster.careful import RowsNext
 from cluster.driver import seldom as module
 from cluster.driver.seldom import seldom
-from cluster.work import RowsNext, TableDone
+from cluster.work import TableDone
 from schemas.manifest import Counts
 
 

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pytest
 
+from cluster.careful import Careful, RowsNext, careful_apply
 from cluster.chain import Chain
 from cluster.commit import Target, read_manifests
 from cluster.errors import AccountError
 from cluster.plan import Plan
-from cluster.work import Careful, Opened, RowsNext, TableDone, careful_apply, causes_of_death, run_shard
+from cluster.work import Opened, TableDone, causes_of_death, run_shard
 from schemas import columns as c
 from schemas.manifest import Counts, Manifest
 from stages.stage import Resources, Rows, Transform, WorkerBrokenError

@@ -1,5 +1,6 @@
 """Workers that die, on Ray: a row that takes the process with it is named; any other death leaves no trace."""
 
+import signal
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,6 +22,18 @@ def test_row_that_kills_its_worker_dies_alone(tmp_path: Path) -> None:
     (dead,) = pq.read_table(next((tmp_path / "out/only/dead").iterdir())).to_pylist()
     assert (dead["text"], dead["stage"]) == ("bad", "CrashOn")
     assert dead["error"].startswith("worker died: ")
+
+
+def test_row_that_segfaults_costs_one_worker(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The next one has a process of its own try the tables, which finds the row; none dies of it any more."""
+    files = {"a.txt": LINES, "b.txt": "other\n"}
+    result = go(tmp_path, "ray", files, CrashOn("bad", hard=True, by=signal.SIGSEGV), Upper(), max_dead=0.2)
+    assert texts(tmp_path) == [*KEPT, "OTHER"]
+    assert result["steps"][0]["dead"] == 1
+    (dead,) = pq.read_table(next((tmp_path / "out/only/dead").iterdir())).to_pylist()
+    assert (dead["text"], dead["stage"]) == ("bad", "CrashOn")
+    assert dead["error"] == "worker died: its process died of signal 11 (Segmentation fault)"
+    assert capfd.readouterr().err.count("is tried again: worker died") == 1
 
 
 def test_worker_that_dies_once_leaves_no_trace(tmp_path: Path) -> None:

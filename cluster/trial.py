@@ -1,0 +1,82 @@
+"""Rows that take a process with them, found in processes apart, so that no worker dies of them.
+
+A worker that dies costs its start, the models it had loaded and what it had done of the shard. So the tables that one
+may have died at go through the same stages in the child of a clean process first (`stages.sandbox`): a row whose child
+dies each time, where other rows' live, is named. Only for stages that may be called twice: none that holds a GPU, pays
+for answers or remembers rows. What cannot be said here is found with workers (driver/assignment.py).
+"""
+
+import math
+from collections.abc import Callable
+
+import psutil
+import pyarrow as pa
+
+from cluster.chain import Chain
+from cluster.limits import limit_of
+from stages.sandbox import Sandbox
+from stages.stage import Stage
+
+ALONE = 3  # children that die with nothing but the row
+TABLE_S = 30.0  # CPU seconds of a child for what it is given, and twice as long by the clock
+LOOK_S = 10.0  # at tables that nothing dies of: a worker tells every 5 s where it is (driver/seldom.py)
+
+
+class Trial:
+    """Stages in a process that may be lost. It starts with the first table."""
+
+    def __init__(self, stages: tuple[Stage, ...]) -> None:
+        """Raises what `pickle` does where stages are of no module, as those of a notebook."""
+        takes = max((stage.resources.memory_gb for stage in stages), default=0.0)
+        memory = limit_of(takes, psutil.virtual_memory().total) / 2**20
+        self._sandbox = Sandbox(_Chained(stages), seconds=TABLE_S, memory_mb=memory, wall_factor=2.0, warm_up=b"")
+
+    def __call__(self, rows: pa.Table) -> str | None:
+        """How a process dies of `rows`; None where it lives, or nothing can be said of it."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as stream:
+            stream.write_table(rows)
+        return self._sandbox(sink.getvalue()).died
+
+    def close(self) -> None:
+        """End its processes."""
+        self._sandbox.close()
+
+
+class _Chained:
+    """The stages as a function on a table's Arrow stream. No bytes: they are opened and no more."""
+
+    def __init__(self, stages: tuple[Stage, ...]) -> None:
+        self._stages = stages
+        self._chain: Chain | None = None
+
+    def __call__(self, table: bytes) -> bytes:
+        if self._chain is None:
+            self._chain = Chain(self._stages)
+        if table:
+            self._chain.apply(pa.ipc.open_stream(table).read_all())
+        return b""
+
+
+def killers(rows: pa.Table, dies: Callable[[pa.Table], str | None]) -> dict[int, str]:
+    """Which of `rows` a process dies of, and how. None of them where it dies of every part of the table.
+
+    That would be the process, not a row: then nobody can say.
+    """
+    n = rows.num_rows
+    size = max(math.isqrt(n), 1)
+    parts = [range(start, min(start + size, n)) for start in range(0, n, size)]
+    fatal = [part for part in parts if dies(rows.slice(part.start, len(part)))]
+    if len(fatal) == len(parts):
+        return {}
+    alone = {row: _always(rows.slice(row, 1), dies) for part in fatal for row in part}
+    return {row: how for row, how in alone.items() if how is not None}
+
+
+def _always(row: pa.Table, dies: Callable[[pa.Table], str | None]) -> str | None:
+    """How the last of ALONE processes died of the row, if all did."""
+    how = None
+    for _ in range(ALONE):
+        if (how := dies(row)) is None:
+            return None
+    return how

@@ -1,0 +1,204 @@
+"""Rows that take a process with them, found in processes apart; the worker lives."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pytest
+
+from cluster import trial, work
+from cluster.careful import Careful, Killed, RowsNext
+from cluster.commit import Target
+from cluster.driver.assignment import Assignment, Busy, after_death
+from cluster.plan import Plan
+from cluster.shards import InputFile, Shard
+from cluster.trial import ALONE, Trial, killers
+from cluster.work import Opened, TableDone, run_shard
+from schemas import columns as c
+from schemas.manifest import Counts
+from stages.stage import Piece, Resources, Rows, Transform
+from tests.fakes import CrashOn
+from tests.faults.poison import HangOn
+from tests.runs import one_step, plan_over, rows, write
+
+SHARD = Shard("a", Piece("a"), InputFile("a", 1, ""))
+DIED = "its process died of signal 11 (Segmentation fault)"
+
+
+def table(*texts: str) -> pa.Table:
+    return pa.table({"text": list(texts)})
+
+
+def of(*fatal: str, asked: list[list[str]] | None = None) -> Callable[[pa.Table], str | None]:
+    """Dies of tables with one of these texts."""
+
+    def dies(rows: pa.Table) -> str | None:
+        texts = rows.column("text").to_pylist()
+        if asked is not None:
+            asked.append(texts)
+        return f"of {texts}" if set(texts) & set(fatal) else None
+
+    return dies
+
+
+def test_parts_and_then_the_rows_of_those_that_a_process_dies_of() -> None:
+    asked: list[list[str]] = []
+    assert killers(table(*"abcdefghi"), of("e", asked=asked)) == {4: "of ['e']"}
+    assert asked == [["a", "b", "c"], ["d", "e", "f"], ["g", "h", "i"], ["d"], *[["e"]] * ALONE, ["f"]]
+    assert killers(table(*"abcdefghi"), of("a", "e")) == {0: "of ['a']", 4: "of ['e']"}
+    assert killers(table(*"ab"), of("b")) == {1: "of ['b']"}
+
+
+def test_no_row_is_named_where_a_process_dies_of_every_part() -> None:
+    assert killers(table("a"), of("a")) == {}
+    assert killers(table(*"abcd"), of("a", "c")) == {}
+    assert killers(table(), of()) == {}
+
+
+def test_a_row_that_lives_once_is_not_named() -> None:
+    deaths = iter([*[None] * 2, "died", *[None] * 2, "died", "died", None])
+    assert killers(table(*"abcdefghi"), lambda _: next(deaths)) == {}
+
+
+@pytest.mark.parametrize(
+    ("stage", "died"),
+    [
+        (CrashOn("bad", hard=True, by=signal.SIGSEGV), DIED),
+        (CrashOn("bad", hard=True, by=signal.SIGABRT), "its process died of signal 6 (Aborted)"),
+        (CrashOn("bad", hard=True), None),  # SIGKILL: somebody else, as far as one can know
+        (CrashOn("bad"), None),
+        (HangOn("bad"), None),
+    ],
+)
+def test_what_can_be_said_of_a_row_by_how_its_process_ends(
+    stage: Any, died: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "TABLE_S", 0.5)
+    dies = Trial((stage,))
+    assert dies(table("good", "bad")) == died
+    assert dies(table("good")) is None
+    dies.close()
+
+
+def plan_of(folder: Path, text: str, *stages: Any) -> Plan:
+    return plan_over(one_step(*stages), write(folder / "in", {"a.txt": text}))
+
+
+def go(plan: Plan, out: Path, careful: Careful) -> list[Any]:
+    planned = plan.steps[0]
+    opened = Opened(planned, planned.step.stages)
+    return list(run_shard(opened, Target(str(out / "only")), plan.shards[0], 2, careful))
+
+
+LINES_IN = "a\nb\n!drop\nc\nd\ne\nf\nbad\ng\nh\ni\n"  # tables of four: the killer is the last row of the second
+SEGFAULT = CrashOn("bad", hard=True, by=signal.SIGSEGV)
+
+
+@pytest.mark.parametrize("careful", [Careful(1, apart=True), Careful(0, apart=True)])
+def test_the_row_is_found_in_the_table_where_the_worker_died_or_behind_it(tmp_path: Path, careful: Careful) -> None:
+    reports = go(plan_of(tmp_path, LINES_IN, SEGFAULT), tmp_path / "out", careful)
+    assert [r for r in reports if isinstance(r, Killed)] == [Killed(((1, 3, f"worker died: {DIED}"),))]
+    tried = [RowsNext(t, 0, n) for t, n in ((0, 3), (1, 4)) if t >= (careful.table or 0)]
+    assert [r for r in reports if isinstance(r, RowsNext) and r.last] == tried
+    assert reports.index(RowsNext(careful.table or 0, 0, 0)) < reports.index(tried[0])
+    assert [r.counts for r in reports if isinstance(r, TableDone)] == [
+        Counts(4, 0, 3, {"ReadLines.rejected": 1}),
+        Counts(4, 0, 3, dead=1),
+        Counts(3, 0, 3),
+    ]
+    assert [row["text"] for row in rows(tmp_path / "out/only/data")] == [*"abcdefghi"]
+    assert [(row["text"], row["error"], row["attempt"]) for row in rows(tmp_path / "out/only/dead")] == [
+        ("bad", f"worker died: {DIED}", 2)
+    ]
+
+
+def test_rows_that_are_known_are_not_tried_again_and_another_of_their_table_is_found(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "bad 1\na\nb\nbad 2\n", SEGFAULT)
+    reports = go(plan, tmp_path / "out", Careful(0, killers=((0, 0, "worker died: before"),), apart=True))
+    assert [r for r in reports if isinstance(r, Killed)] == [Killed(((0, 3, f"worker died: {DIED}"),))]
+    assert [row["error"] for row in rows(tmp_path / "out/only/dead")] == [
+        "worker died: before", f"worker died: {DIED}"
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Writes a line to `file` for each process that opens it."""
+
+    file: str
+    gpus: float = 0.0
+    reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
+    adds: ClassVar[pa.Schema] = pa.schema([])
+    rows: ClassVar[Rows] = "same"
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(gpus=self.gpus, memory_gb=0.5)
+
+    def open(self) -> Transform:
+        with Path(self.file).open("a") as file:
+            file.write("opened\n")
+        return lambda table: table
+
+
+@pytest.mark.parametrize(("gpus", "last", "processes"), [(0.0, None, 2), (0.5, None, 1), (0.0, 3, 1)])
+def test_a_model_is_not_loaded_beside_itself_and_known_rows_are_not_looked_for(
+    tmp_path: Path, gpus: float, last: int | None, processes: int
+) -> None:
+    opened = tmp_path / "opened"
+    plan = plan_of(tmp_path, LINES_IN.replace("bad", "good"), Counted(str(opened), gpus))
+    after = after_death(
+        Busy(None, Assignment(SHARD), table=1, rows=RowsNext(1, 0, last) if last else None), "", lambda *_: None, True
+    )
+    reports = go(plan, tmp_path / "out", after.careful)
+    assert opened.read_text() == "opened\n" * processes
+    assert {r.table for r in reports if isinstance(r, RowsNext) and r.last} >= {1}  # by the worker, in parts
+    assert reports[-1].counts.out == 10
+
+
+def test_stages_that_no_other_process_can_load_are_tried_by_the_worker(tmp_path: Path) -> None:
+    class Local(CrashOn):
+        pass
+
+    reports = go(plan_of(tmp_path, LINES_IN, Local("bad")), tmp_path / "out", Careful(1, apart=True))
+    assert [(r.first, r.last) for r in reports if isinstance(r, RowsNext) and r.last] == [(n, n + 1) for n in range(4)]
+    assert reports[-1].counts.dead == 1
+
+
+def test_the_search_ends_soon_behind_the_table_where_nothing_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "LOOK_S", 0.0)
+    reports = go(plan_of(tmp_path, LINES_IN, CrashOn("bad")), tmp_path / "out", Careful(0, apart=True))
+    assert next(r for r in reports if isinstance(r, RowsNext) and r.last) == RowsNext(0, 0, 3)
+    assert RowsNext(1, 0, 4) not in reports
+
+
+def test_a_driver_keeps_what_it_is_told_and_counts_anew() -> None:
+    state = Busy(None, Assignment(SHARD, errors=1, deaths=2, careful=Careful(1, apart=True)), rows=RowsNext(1, 0, 4))
+    assert state.hears(Killed(((1, 3, "died"),)))
+    assert state.assignment == Assignment(SHARD, 1, careful=Careful(1, killers=((1, 3, "died"),), apart=True))
+    assert state.rows is None
+    state.table = 2
+    again = after_death(state, "died", lambda *_: None, apart=True)
+    assert again.careful == Careful(2, killers=((1, 3, "died"),), apart=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "silent", "last_words", "fell"),
+    [
+        ("The actor died unexpectedly.\nWorker unexpectedly exits with a connection error code 2.", 0.0, "", True),
+        ("The actor died unexpectedly.\nThe actor died because its node has died. Node Id: 3f", 0.0, "", False),
+        ("The actor died unexpectedly.", 31.0, "", False),  # it hung, and would again
+        ("The actor died unexpectedly.", 0.0, "WorkerBrokenError: the device is dead", False),
+    ],
+)
+def test_only_a_worker_that_fell_by_itself_is_looked_into(
+    error: str, silent: float, last_words: str, fell: bool
+) -> None:
+    state = Busy(None, Assignment(SHARD), last_words=last_words)
+    state.heard -= silent
+    assert state.fell(RuntimeError(error)) is fell
