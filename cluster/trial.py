@@ -9,6 +9,7 @@ for answers or remembers rows. What cannot be said here is found with workers (d
 import math
 from collections.abc import Callable
 
+import cloudpickle
 import psutil
 import pyarrow as pa
 
@@ -26,7 +27,6 @@ class Trial:
     """Stages in a process that may be lost. It starts with the first table."""
 
     def __init__(self, stages: tuple[Stage, ...]) -> None:
-        """Raises what `pickle` does where stages are of no module, as those of a notebook."""
         takes = max((stage.resources.memory_gb for stage in stages), default=0.0)
         memory = limit_of(takes, psutil.virtual_memory().total) / 2**20
         self._sandbox = Sandbox(_Chained(stages), seconds=TABLE_S, memory_mb=memory, wall_factor=2.0, warm_up=b"")
@@ -47,12 +47,12 @@ class _Chained:
     """The stages as a function on a table's Arrow stream. No bytes: they are opened and no more."""
 
     def __init__(self, stages: tuple[Stage, ...]) -> None:
-        self._stages = stages
+        self._stages = cloudpickle.dumps(stages)  # some are of a script or a notebook
         self._chain: Chain | None = None
 
     def __call__(self, table: bytes) -> bytes:
         if self._chain is None:
-            self._chain = Chain(self._stages)
+            self._chain = Chain(cloudpickle.loads(self._stages))
         if table:
             self._chain.apply(pa.ipc.open_stream(table).read_all())
         return b""

@@ -6,14 +6,13 @@ mode, which rows are next, so that a row that takes the whole process with it ca
 
 import dataclasses
 import math
-import pickle
 import posixpath
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,27 +154,27 @@ def _try_apart(
     A worker that is lost at this all the same leaves word which table it was: the next one tries it itself.
     """
     assert careful.table is not None
-    try:
-        trial = Trial(opened.stages)
-    except (pickle.PicklingError, AttributeError, TypeError):  # of no module: workers must do
-        return
     until = math.inf
-    with closing(trial), suppress(SandboxError):  # it cannot be started or load what the worker has loaded
-        for number, item, _ in read_shard(opened, target, shard):
-            yield RowsNext(number, 0, 0)
-            if number < careful.table or not isinstance(item, pa.Table):
-                continue
-            known = {row for table, row, _ in careful.killers if table == number}
-            rows = opened.chain.admit(item, name_of(opened.planned.step.source), attempt).kept
-            left = [row for row in range(rows.num_rows) if row not in known]
-            yield RowsNext(number, 0, rows.num_rows)
-            until = min(until, time.monotonic() + LOOK_S)
-            rows = rows.take(left) if known else rows
-            if trial(rows) and (found := killers(rows, trial)):
-                yield Killed(tuple((number, left[row], f"worker died: {how}") for row, how in found.items()))
-                break
-            if time.monotonic() > until:
-                break
+    try:
+        with closing(Trial(opened.stages)) as trial:
+            for number, item, _ in read_shard(opened, target, shard):
+                yield RowsNext(number, 0, 0)
+                if number < careful.table or not isinstance(item, pa.Table):
+                    continue
+                known = {row for table, row, _ in careful.killers if table == number}
+                rows = opened.chain.admit(item, name_of(opened.planned.step.source), attempt).kept
+                left = [row for row in range(rows.num_rows) if row not in known]
+                yield RowsNext(number, 0, rows.num_rows)
+                until = min(until, time.monotonic() + LOOK_S)
+                rows = rows.take(left) if known else rows
+                if trial(rows) and (found := killers(rows, trial)):
+                    yield Killed(tuple((number, left[row], f"worker died: {how}") for row, how in found.items()))
+                    break
+                if time.monotonic() > until:
+                    break
+    except SandboxError as error:
+        what = f"shard {shard.name}: no process apart can be tried ({error}); workers find the row, if it is one"
+        opened.planned.log.tell(what, event="not_apart", level="warning", step=opened.planned.name, shard=shard.name)
     yield RowsNext(careful.table, 0, 0)
 
 

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -77,10 +78,9 @@ def test_what_can_be_said_of_a_row_by_how_its_process_ends(
     stage: Any, died: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trial, "TABLE_S", 0.5)
-    dies = Trial((stage,))
-    assert dies(table("good", "bad")) == died
-    assert dies(table("good")) is None
-    dies.close()
+    with closing(Trial((stage,))) as dies:
+        assert dies(table("good", "bad")) == died
+        assert dies(table("good")) is None
 
 
 def plan_of(folder: Path, text: str, *stages: Any) -> Plan:
@@ -126,10 +126,11 @@ def test_rows_that_are_known_are_not_tried_again_and_another_of_their_table_is_f
 
 @dataclass(frozen=True)
 class Counted:
-    """Writes a line to `file` for each process that opens it."""
+    """Writes a line to `file` for each process that opens it; only `most` can."""
 
     file: str
     gpus: float = 0.0
+    most: int = 9
     reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
     adds: ClassVar[pa.Schema] = pa.schema([])
     rows: ClassVar[Rows] = "same"
@@ -141,6 +142,8 @@ class Counted:
     def open(self) -> Transform:
         with Path(self.file).open("a") as file:
             file.write("opened\n")
+        if Path(self.file).read_text().count("opened") > self.most:
+            raise ValueError("there is no room for another")
         return lambda table: table
 
 
@@ -159,13 +162,25 @@ def test_a_model_is_not_loaded_beside_itself_and_known_rows_are_not_looked_for(
     assert reports[-1].counts.out == 10
 
 
-def test_stages_that_no_other_process_can_load_are_tried_by_the_worker(tmp_path: Path) -> None:
+def test_stages_of_no_module_are_tried_as_well() -> None:
     class Local(CrashOn):
-        pass
+        """As one of a notebook."""
 
-    reports = go(plan_of(tmp_path, LINES_IN, Local("bad")), tmp_path / "out", Careful(1, apart=True))
-    assert [(r.first, r.last) for r in reports if isinstance(r, RowsNext) and r.last] == [(n, n + 1) for n in range(4)]
-    assert reports[-1].counts.dead == 1
+    with closing(Trial((Local("bad", hard=True, by=signal.SIGSEGV),))) as dies:
+        assert dies(table("good", "bad")) == DIED
+
+
+def test_stages_that_a_process_apart_cannot_open_are_tried_by_the_worker(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plan = plan_of(tmp_path, LINES_IN, Counted(str(tmp_path / "opened"), most=1))
+    reports = go(plan, tmp_path / "out", Careful(1, apart=True))
+    assert [(r.first, r.last) for r in reports if isinstance(r, RowsNext) and r.last][1:] == [
+        (n, n + 1) for n in range(4)
+    ]
+    assert reports[-1].counts.out == 10
+    said = "no process apart can be tried (the sandbox cannot load its function: ValueError: there is no room"
+    assert said in capfd.readouterr().err
 
 
 def test_the_search_ends_soon_behind_the_table_where_nothing_dies(
