@@ -166,7 +166,17 @@ def poison(r: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             f"one row in {r['documents']:,} that takes its worker with it, Ray, 2 workers",
-            f"{r['dead']} dead row, that one; {r['seconds_of_the_row']:.1f} s longer",
+            f"{r['dead']} dead row, that one; {r['seconds_more']:.1f} s longer",
+        )
+    ]
+
+
+def poison_web(r: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            f"one page in {r['documents']:,} that takes its worker with it, `web` on Ray, 2 workers",
+            f"{r['dead']} dead row, that one; {r['worker_seconds_of_the_row']:.0f} s of a worker, "
+            f"{100 * r['share_of_worker_seconds']:.2f} % of the run",
         )
     ]
 
@@ -193,6 +203,7 @@ TOLD: dict[str, Lines] = {
     "extraction": extraction,
     "kills": kills,
     "poison": poison,
+    "poison_web": poison_web,
     "resume": resume,
 }
 

@@ -138,17 +138,18 @@ def shapes(lines: Sequence[str]) -> list[list[float]]:
     ]
 
 
-def example(window: Window, tokenizer: Any, rng: Random | None = None) -> Example:
+def example(window: Window, tokenizer: Any, rng: Random | None = None, gone: Sequence[bool] | None = None) -> Example:
     """A window as the model sees it, followed by a program, and what it should write at each place.
 
     With `rng` some decisions in the program are wrong, up to half of them; the targets are right all the same. Noise
     comes in blocks, and a model that learns from right programs alone goes on as it has begun, whatever the lines say.
+    `gone` are the decisions in the program, where they are not drawn.
     """
     ids = tokenizer.encode(prompt(window.first, window.lines))
     noise = noise_odds(window.lines, window.noise)
     share = rng.uniform(0, WRONG) if rng else 0.0
     right = [n > HALF for n in noise]
-    gone = [r ^ (rng is not None and rng.random() < share) for r in right]
+    gone = gone or [r ^ (rng is not None and rng.random() < share) for r in right]
     line, after, remove, keep = tokenizer.convert_tokens_to_ids([LINE, NEXT, REMOVE, KEEP])
     marks = [i for i, token in enumerate(ids) if token == line]
     whole = [*ids, *tokenizer.encode(written(window.first, gone)), tokenizer.eos_token_id]

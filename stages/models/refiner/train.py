@@ -188,7 +188,7 @@ def train(
             sums = [0.0, 0.0]
     for hook in hooks:
         hook.remove()
-    shift = calibrate(model.eval(), tokenizer, Corpus(line, settings.mix) if line else corpus, settings.seed)
+    shift = calibrate(model.eval(), tokenizer, line or documents)
     return Trained(model, tokenizer, steps, losses, shift)
 
 
