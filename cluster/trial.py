@@ -18,7 +18,7 @@ from cluster.limits import limit_of
 from stages.sandbox import Sandbox
 from stages.stage import Stage
 
-ALONE = 3  # children that die with nothing but the row
+ALONE = 2  # children that die with nothing but the row, behind a worker and a child that died with others
 TABLE_S = 30.0  # CPU seconds of a child for what it is given, and twice as long by the clock
 LOOK_S = 10.0  # at tables that nothing dies of: a worker tells every 5 s where it is (driver/seldom.py)
 

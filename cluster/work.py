@@ -167,7 +167,7 @@ def _try_apart(
                 yield RowsNext(number, 0, rows.num_rows)
                 until = min(until, time.monotonic() + LOOK_S)
                 rows = rows.take(left) if known else rows
-                if trial(rows) and (found := killers(rows, trial)):
+                if found := killers(rows, trial):
                     yield Killed(tuple((number, left[row], f"worker died: {how}") for row, how in found.items()))
                     break
                 if time.monotonic() > until:
