@@ -24,10 +24,14 @@ def test_row_that_kills_its_worker_dies_alone(tmp_path: Path) -> None:
     assert dead["error"].startswith("worker died: ")
 
 
-def test_row_that_segfaults_costs_one_worker(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("behind", [(), (OnGpu(""),)])
+def test_row_that_segfaults_costs_one_worker(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], behind: tuple[OnGpu, ...]
+) -> None:
     """The next one has a process of its own try the tables, which finds the row; none dies of it any more."""
     files = {"a.txt": LINES, "b.txt": "other\n"}
-    result = go(tmp_path, "ray", files, CrashOn("bad", hard=True, by=signal.SIGSEGV), Upper(), max_dead=0.2)
+    stages = (CrashOn("bad", hard=True, by=signal.SIGSEGV), Upper(), *behind)
+    result = go(tmp_path, "ray", files, *stages, max_dead=0.2)
     assert texts(tmp_path) == [*KEPT, "OTHER"]
     assert result["steps"][0]["dead"] == 1
     (dead,) = pq.read_table(next((tmp_path / "out/only/dead").iterdir())).to_pylist()
