@@ -4,10 +4,10 @@
     python -m benchmarks.poison --web ../shared/data/pages-dev.warc.gz [--copies 4]
 
 Both runs are of the same command on the same input, one after the other, in a Ray of their own; the second has one row
-at which a stage ends its process with SIGSEGV. What it costs does not grow with the run: workers that are started again
-(Python, imports, stages), the table it is in once more, and once more in parts. `--web` is the recipe `web` over so
-many copies of an archive, in files of a gigabyte as Common Crawl's are; 59 copies of that one are 100,000 pages, a
-quarter of an hour a run on two cores.
+at which a stage ends its process with SIGSEGV. What it costs does not grow with the run: what the worker had done of
+the shard, a worker and a process apart that are started (Python, imports, stages), and a few tables more. `--web` is
+the recipe `web` over so many copies of an archive, in files of a gigabyte as Common Crawl's are; 59 copies of that one
+are 100,000 pages, a quarter of an hour a run on two cores.
 
 On a machine whose pace changes by more than the row costs, two runs of a quarter of an hour say nothing of it. So the
 row's shard is compared with the other shards of its own run, which are as large. How much longer than half of them it

@@ -166,7 +166,7 @@ def poison(r: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             f"one row in {r['documents']:,} that takes its worker with it, Ray, 2 workers",
-            f"{r['dead']} dead row, that one; {r['seconds_more']:.1f} s longer",
+            f"{r['dead']} dead row, that one; {r['worker_seconds_of_the_row']:.1f} s of a worker",
         )
     ]
 

@@ -1,9 +1,10 @@
 """Rows that take a process with them, found in processes apart, so that no worker dies of them.
 
 A worker that dies costs its start, the models it had loaded and what it had done of the shard. So the tables that one
-may have died at go through the same stages in the child of a clean process first (`stages.sandbox`): a row whose child
-dies each time, where other rows' live, is named. Only for stages that may be called twice: none that holds a GPU, pays
-for answers or remembers rows. What cannot be said here is found with workers (driver/assignment.py).
+may have died at go, part by part, through the same stages in the child of a clean process (`stages.sandbox`): a row is
+named whose child dies each time, where children live on other parts. Only for stages that may be called twice and
+survive a fork: none that holds a GPU, pays for answers, remembers rows, or starts threads where it is opened. What
+cannot be said here is found with workers (driver/assignment.py).
 """
 
 import math
@@ -14,29 +15,40 @@ import psutil
 import pyarrow as pa
 
 from cluster.chain import Chain
-from cluster.limits import limit_of
-from stages.sandbox import Sandbox
+from stages.sandbox import Sandbox, SandboxError
 from stages.stage import Stage
 
-ALONE = 2  # children that die with nothing but the row, behind a worker and a child that died with others
+ALONE = 2  # children that die with nothing but the row, behind a worker, and a child if its part has others
 TABLE_S = 30.0  # CPU seconds of a child for what it is given, and twice as long by the clock
-LOOK_S = 10.0  # at tables that nothing dies of: a worker tells every 5 s where it is (driver/seldom.py)
+
+
+class CannotTellError(Exception):
+    """A process apart cannot be had, or did not come to an end that says something."""
 
 
 class Trial:
-    """Stages in a process that may be lost. It starts with the first table."""
+    """Stages in a process that may be lost. It starts with the first table, and has the worker's limit of memory."""
 
     def __init__(self, stages: tuple[Stage, ...]) -> None:
-        takes = max((stage.resources.memory_gb for stage in stages), default=0.0)
-        memory = limit_of(takes, psutil.virtual_memory().total) / 2**20
-        self._sandbox = Sandbox(_Chained(stages), seconds=TABLE_S, memory_mb=memory, wall_factor=2.0, warm_up=b"")
+        try:
+            chained = _Chained(stages)
+        except Exception as error:  # whatever a stage's parts raise that cannot be sent
+            raise CannotTellError(f"its stages cannot be sent to it: {type(error).__name__}: {error}") from error
+        node = psutil.virtual_memory().total / 2**20
+        self._sandbox = Sandbox(chained, seconds=TABLE_S, memory_mb=node, wall_factor=2.0, warm_up=b"")
 
     def __call__(self, rows: pa.Table) -> str | None:
-        """How a process dies of `rows`; None where it lives, or nothing can be said of it."""
+        """How a process dies of `rows`; None where it lives. `CannotTellError` where it is not known."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, rows.schema) as stream:
             stream.write_table(rows)
-        return self._sandbox(sink.getvalue()).died
+        try:
+            outcome = self._sandbox(sink.getvalue())
+        except (SandboxError, OSError) as error:
+            raise CannotTellError(str(error)) from error
+        if outcome.value is None and outcome.died is None:
+            raise CannotTellError(outcome.reason or outcome.error)
+        return outcome.died
 
     def close(self) -> None:
         """End its processes."""
@@ -52,7 +64,11 @@ class _Chained:
 
     def __call__(self, table: bytes) -> bytes:
         if self._chain is None:
-            self._chain = Chain(cloudpickle.loads(self._stages))
+            stages, process = cloudpickle.loads(self._stages), psutil.Process()
+            threads = process.num_threads()
+            self._chain = Chain(stages)
+            if process.num_threads() > threads:
+                raise RuntimeError("its stages start threads where they are opened, which no fork of it would have")
         if table:
             self._chain.apply(pa.ipc.open_stream(table).read_all())
         return b""

@@ -5,7 +5,6 @@ mode, which rows are next, so that a row that takes the whole process with it ca
 """
 
 import dataclasses
-import math
 import posixpath
 import threading
 import time
@@ -25,17 +24,17 @@ from cluster.chain import Batch, Chain
 from cluster.commit import ShardWriter, Target
 from cluster.errors import HeadraceError, RunError, is_transient
 from cluster.exchange.shuffle import join_verdicts, read_verdicts
-from cluster.ledger import open_ledger
+from cluster.ledger import asks, open_ledger
 from cluster.plan import PlannedStep
 from cluster.seen.remember import remembering
 from cluster.shards import Shard
 from cluster.signals.metrics import cpu_seconds
 from cluster.storage import open_input
-from cluster.trial import LOOK_S, Trial, killers
+from cluster.trial import CannotTellError, Trial, killers
 from schemas.manifest import Counts, Manifest
-from stages.sandbox import SandboxError
 from stages.stage import Read, Stage, Unreadable, name_of
 
+LOOK_S = 10.0  # at tables that no process dies of: a worker tells every 5 s where it is (driver/seldom.py)
 WINDOW = 2  # tables, for each that is in work, between the first that is not told of and the last that was begun
 
 
@@ -65,7 +64,8 @@ class Opened:
         self.ordered = remembering(stages) is not None
         self.tables = 1 if self.ordered else max((stage.resources.tables for stage in stages), default=1)
         # Called twice, they would take a GPU that is theirs, pay again, or take a row for one seen before.
-        self.once = self.ordered or self.ledger is not None or any(stage.resources.gpus for stage in stages)
+        twice = not (self.ordered or asks(stages) or any(stage.resources.gpus for stage in stages))
+        self.apart = twice and bool(stages)
         self.stages = stages
 
 
@@ -138,7 +138,7 @@ def _try(
     """What a worker died of, before the shard is begun again: looked for in a process apart, or at its own risk."""
     if careful.table is None or opened.ordered:
         return
-    if careful.apart and not opened.once:
+    if careful.apart and opened.apart:
         for told in _try_apart(opened, target, shard, attempt, careful):
             yield told
             if isinstance(told, Killed):
@@ -154,7 +154,7 @@ def _try_apart(
     A worker that is lost at this all the same leaves word which table it was: the next one tries it itself.
     """
     assert careful.table is not None
-    until = math.inf
+    until: float | None = None
     try:
         with closing(Trial(opened.stages)) as trial:
             for number, item, _ in read_shard(opened, target, shard):
@@ -165,15 +165,14 @@ def _try_apart(
                 rows = opened.chain.admit(item, name_of(opened.planned.step.source), attempt).kept
                 left = [row for row in range(rows.num_rows) if row not in known]
                 yield RowsNext(number, 0, rows.num_rows)
-                until = min(until, time.monotonic() + LOOK_S)
-                rows = rows.take(left) if known else rows
-                if found := killers(rows, trial):
+                if found := killers(rows.take(left) if known else rows, trial):
                     yield Killed(tuple((number, left[row], f"worker died: {how}") for row, how in found.items()))
-                    break
+                    return
+                until = until or time.monotonic() + LOOK_S
                 if time.monotonic() > until:
                     break
-    except SandboxError as error:
-        what = f"shard {shard.name}: no process apart can be tried ({error}); workers find the row, if it is one"
+    except CannotTellError as error:
+        what = f"shard {shard.name}: a process apart cannot tell what a worker died of ({error}); workers find it"
         opened.planned.log.tell(what, event="not_apart", level="warning", step=opened.planned.name, shard=shard.name)
     yield RowsNext(careful.table, 0, 0)
 

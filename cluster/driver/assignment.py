@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ray.exceptions import OutOfMemoryError
+
 from cluster.careful import Careful, Killed, RowsNext
 from cluster.errors import RunError, ShardError, first_line
 from cluster.shards import Shard
@@ -70,8 +72,8 @@ class Busy:
         return f"{how} It had told nothing for {silent:.0f} s." if silent >= SILENT_S else how
 
     def fell(self, error: Exception) -> bool:
-        """Whether it died of itself and at once, as of what a process apart could find."""
-        gone = NODE_GONE in str(error) or bool(self.last_words)
+        """Whether it died of itself and at once: not with its node, for want of memory, or of a hang."""
+        gone = NODE_GONE in str(error) or isinstance(error, OutOfMemoryError) or bool(self.last_words)
         return not gone and time.monotonic() - self.heard < SILENT_S
 
 
@@ -89,9 +91,8 @@ def after_error(state: Busy, tell: Callable[[Shard, str], None]) -> Assignment:
 
 
 def without(assignment: Assignment, note: Killed) -> Assignment:
-    """The assignment where rows are known that processes apart died of."""
-    careful = assignment.careful
-    return replace(assignment, deaths=0, alone=0, careful=replace(careful, killers=(*careful.killers, *note.killers)))
+    """The assignment where rows are known that processes apart died of: there is nothing else to be careful of."""
+    return replace(assignment, deaths=0, alone=0, careful=Careful(killers=(*assignment.careful.killers, *note.killers)))
 
 
 def after_death(state: Busy, how: str, tell: Callable[[Shard, str], None], apart: bool = False) -> Assignment:

@@ -1,6 +1,7 @@
 """Rows that take a process with them, found in processes apart; the worker lives."""
 
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 import pytest
+from ray.exceptions import OutOfMemoryError
 
 from cluster import trial, work
 from cluster.careful import Careful, Killed, RowsNext
@@ -16,12 +18,13 @@ from cluster.commit import Target
 from cluster.driver.assignment import Assignment, Busy, after_death
 from cluster.plan import Plan
 from cluster.shards import InputFile, Shard
-from cluster.trial import ALONE, Trial, killers
+from cluster.trial import ALONE, CannotTellError, Trial, killers
 from cluster.work import Opened, TableDone, run_shard
 from schemas import columns as c
 from schemas.manifest import Counts
+from stages.dedup.seen import DropSeen
 from stages.stage import Piece, Resources, Rows, Transform
-from tests.fakes import CrashOn
+from tests.fakes import CrashOn, OnGpu, Upper
 from tests.faults.poison import HangOn
 from tests.runs import one_step, plan_over, rows, write
 
@@ -30,7 +33,7 @@ DIED = "its process died of signal 11 (Segmentation fault)"
 
 
 def table(*texts: str) -> pa.Table:
-    return pa.table({"text": list(texts)})
+    return pa.table({"id": [*map(str, range(len(texts)))], "text": list(texts)}, pa.schema([c.ID, c.BODY]))
 
 
 def of(*fatal: str, asked: list[list[str]] | None = None) -> Callable[[pa.Table], str | None]:
@@ -69,18 +72,44 @@ def test_a_row_that_lives_once_is_not_named() -> None:
     [
         (CrashOn("bad", hard=True, by=signal.SIGSEGV), DIED),
         (CrashOn("bad", hard=True, by=signal.SIGABRT), "its process died of signal 6 (Aborted)"),
-        (CrashOn("bad", hard=True), None),  # SIGKILL: somebody else, as far as one can know
-        (CrashOn("bad"), None),
-        (HangOn("bad"), None),
+        (CrashOn("bad"), None),  # it raises, which the chain bisects
     ],
 )
-def test_what_can_be_said_of_a_row_by_how_its_process_ends(
-    stage: Any, died: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(trial, "TABLE_S", 0.5)
+def test_how_a_process_dies_of_a_row(stage: Any, died: str | None) -> None:
     with closing(Trial((stage,))) as dies:
         assert dies(table("good", "bad")) == died
         assert dies(table("good")) is None
+
+
+class Locked(CrashOn):
+    """Cannot be sent to another process."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"lock": threading.Lock()}
+
+
+@dataclass(frozen=True)
+class Threaded(CrashOn):
+    """As a client of a server: its thread would not be there behind a fork."""
+
+    def open(self) -> Transform:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        return super().open()
+
+
+@pytest.mark.parametrize(
+    ("stage", "why"),
+    [
+        (CrashOn("bad", hard=True), r"SandboxDied: its process died of signal 9 \(Killed\), 2 times"),  # by whom?
+        (HangOn("bad"), "timeout"),
+        (Locked("bad"), "its stages cannot be sent to it: TypeError: cannot pickle '_thread.lock' object"),
+        (Threaded("bad"), "its stages start threads where they are opened"),
+    ],
+)
+def test_what_is_not_known_is_not_said(stage: Any, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "TABLE_S", 0.5)
+    with pytest.raises(CannotTellError, match=why), closing(Trial((stage,))) as dies:
+        dies(table("good", "bad"))
 
 
 def plan_of(folder: Path, text: str, *stages: Any) -> Plan:
@@ -158,7 +187,8 @@ def test_a_model_is_not_loaded_beside_itself_and_known_rows_are_not_looked_for(
     )
     reports = go(plan, tmp_path / "out", after.careful)
     assert opened.read_text() == "opened\n" * processes
-    assert {r.table for r in reports if isinstance(r, RowsNext) and r.last} >= {1}  # by the worker, in parts
+    by_worker = {(r.first, r.last) for r in reports if isinstance(r, RowsNext) and r.table == 1 and r.last}
+    assert by_worker >= {(n, n + 1) for n in range(last or 4)}
     assert reports[-1].counts.out == 10
 
 
@@ -179,14 +209,14 @@ def test_stages_that_a_process_apart_cannot_open_are_tried_by_the_worker(
         (n, n + 1) for n in range(4)
     ]
     assert reports[-1].counts.out == 10
-    said = "no process apart can be tried (the sandbox cannot load its function: ValueError: there is no room"
+    said = "a process apart cannot tell what a worker died of (the sandbox cannot load its function: ValueError: there"
     assert said in capfd.readouterr().err
 
 
 def test_the_search_ends_soon_behind_the_table_where_nothing_dies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "LOOK_S", 0.0)
+    monkeypatch.setattr(work, "LOOK_S", -1.0)
     reports = go(plan_of(tmp_path, LINES_IN, CrashOn("bad")), tmp_path / "out", Careful(0, apart=True))
     assert next(r for r in reports if isinstance(r, RowsNext) and r.last) == RowsNext(0, 0, 3)
     assert RowsNext(1, 0, 4) not in reports
@@ -195,7 +225,7 @@ def test_the_search_ends_soon_behind_the_table_where_nothing_dies(
 def test_a_driver_keeps_what_it_is_told_and_counts_anew() -> None:
     state = Busy(None, Assignment(SHARD, errors=1, deaths=2, careful=Careful(1, apart=True)), rows=RowsNext(1, 0, 4))
     assert state.hears(Killed(((1, 3, "died"),)))
-    assert state.assignment == Assignment(SHARD, 1, careful=Careful(1, killers=((1, 3, "died"),), apart=True))
+    assert state.assignment == Assignment(SHARD, 1, careful=Careful(killers=((1, 3, "died"),)))
     assert state.rows is None
     state.table = 2
     again = after_death(state, "died", lambda *_: None, apart=True)
@@ -217,3 +247,29 @@ def test_only_a_worker_that_fell_by_itself_is_looked_into(
     state = Busy(None, Assignment(SHARD), last_words=last_words)
     state.heard -= silent
     assert state.fell(RuntimeError(error)) is fell
+
+
+def test_nor_one_that_the_node_had_no_memory_for() -> None:
+    """A process apart would take as much once more."""
+    assert not Busy(None, Assignment(SHARD)).fell(OutOfMemoryError("the node was running low on memory"))
+
+
+class Pays(Upper):
+    """For answers."""
+
+    def open_with_ledger(self, ledger: object) -> Transform:
+        return self.open()
+
+
+@pytest.mark.parametrize(
+    ("stages", "apart"),
+    [
+        ((Upper(),), True),
+        ((), False),
+        ((Upper(), OnGpu("!")), False),
+        ((Upper(), Pays()), False),
+        ((Upper(), DropSeen()), False),
+    ],
+)
+def test_which_stages_may_be_called_twice(tmp_path: Path, stages: tuple[Any, ...], apart: bool) -> None:
+    assert Opened(plan_of(tmp_path, "a\n", Upper()).steps[0], stages).apart is apart

@@ -5,10 +5,11 @@ along the mean state at decisions, which adds one constant to that logit; the co
 F1 alike, in the mean over the sources of real documents. (F1 of noise alone would let main text go; of all lines
 together, those of the source with most noise would decide for the others.) The documents should not be those that the
 model was trained on: there it is surer of itself than it will ever be again. They are asked for as the stage does, in
-chunks, and each decision stands behind the model's own ones, not behind right ones: after a few rounds of asking with
-the last round's decisions written in, the program is the one that the model would have written.
+chunks, and each decision stands behind the model's own ones, not behind right ones: they are asked for several times,
+each time with the last decisions, by the last line, written in.
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.models.refiner.corpus import HALF, TAUGHT, Window, example
+from stages.models.refiner.corpus import HALF, TAUGHT, Window, example, noise_odds
 from stages.models.refiner.evaluate import Flags, f1, macro_f1, token_cost
 from stages.models.refiner.folder import CHUNK_TOKENS
 from stages.models.refiner.tokenizer import REMOVE
@@ -36,11 +37,11 @@ def calibrate(model: Any, tokenizer: Any, documents: Sequence[Document]) -> floa
 
     call = tokenizer.convert_tokens_to_ids(REMOVE)
     asked = [(name, window) for name, windows in windows_of(documents, tokenizer).items() for window in windows]
-    gone: list[Sequence[bool]] = [[odds > HALF for odds in window.noise] for _, window in asked]
+    gone: list[Sequence[bool]] = [[n > HALF for n in noise_odds(window.lines, window.noise)] for _, window in asked]
     shift, states = 0.0, list[Any]()
     for _ in range(ROUNDS if asked else 0):
         found: dict[str, list[tuple[float, bool]]] = defaultdict(list)
-        states = []
+        said, states = list[list[float]](), []
         for i, (name, window) in enumerate(asked):
             made = example(window, tokenizer, gone=gone[i])
             with torch.no_grad():
@@ -49,13 +50,12 @@ def calibrate(model: Any, tokenizer: Any, documents: Sequence[Document]) -> floa
             states.append(state[made.decisions].mean(dim=0))
             ours = logits[:, call].clone()
             logits[:, call] = -torch.inf
-            margins = (ours - logits.max(dim=1).values).tolist()
-            gone[i] = [margin + shift > 0 for margin in margins]
-            told = zip(window.lines, margins, window.noise, strict=True)
+            said.append((ours - logits.max(dim=1).values).tolist())
+            told = zip(window.lines, said[-1], window.noise, strict=True)
             found[name] += [(margin, odds > HALF) for line, margin, odds in told if line]
-        shift = best_shift(
-            [(np.array(m), np.array(n)) for m, n in (zip(*told, strict=True) for told in found.values())]
-        )
+        both = [zip(*pairs, strict=True) for pairs in found.values()]
+        shift = best_shift([(np.array(margins), np.array(noise)) for margins, noise in both])
+        gone = [[margin + shift > 0 for margin in margins] for margins in said]
     if not states:
         return 0.0
     mean = torch.stack(states).mean(dim=0)
@@ -67,13 +67,13 @@ def calibrate(model: Any, tokenizer: Any, documents: Sequence[Document]) -> floa
 def windows_of(documents: Sequence[Document], tokenizer: Any) -> dict[str, list[Window]]:
     """Chunks of documents as the stage makes them, by source; of sources with noise that is sure."""
     sources: dict[str, list[Document]] = defaultdict(list)
-    for document in documents:
+    for document in sorted(documents, key=lambda d: hashlib.sha256(d.name.encode()).digest()):
         if not document.source.startswith(TAUGHT) and len(sources[document.source]) < DOCUMENTS:
             sources[document.source].append(document)
     cost = token_cost(tokenizer)
     found: dict[str, list[Window]] = {}
     for name, some in sources.items():
-        if all(kept for document in some for kept in document.keep):
+        if all(kept or not line for document in some for line, kept in zip(document.lines, document.keep, strict=True)):
             continue
         found[name] = [
             Window(part.first, lines, tuple(float(not kept) for kept in document.keep[part.first : part.last + 1]))

@@ -199,9 +199,9 @@ class Corpus:
         # A long document has more windows, but it is one site's: the root keeps it from drowning the others.
         self.odds = {name: [len(d.lines) ** 0.5 for d in found] for name, found in self.sources.items()}
 
-    def window(self, rng: Random, tokens: int, tokenizer: Any, source: str | None = None) -> Window:
-        """One window of about `tokens` tokens, of a source drawn by weight unless it is given."""
-        name = source or rng.choices(self.names, self.weights)[0]
+    def window(self, rng: Random, tokens: int, tokenizer: Any) -> Window:
+        """One window of about `tokens` tokens, of a source drawn by weight."""
+        name = rng.choices(self.names, self.weights)[0]
         drawn = self._generated(rng, tokens) if name == GENERATED else self._real(rng, name)
         lines, noise, first = drawn
         number = first

@@ -76,8 +76,8 @@ def test_a_blank_line_is_as_likely_noise_as_the_less_likely_of_those_around() ->
 def test_windows_and_examples_carry_what_the_teacher_said() -> None:
     taught = document(1)._replace(noise=(1.0, 0.9, 0.8, 0.6, 0.0, 0.3, 0.2, 0.1, 0.7))
     tokenizer = train_tokenizer([line for line in taught.lines if line] * 9, 1450)
-    corpus = Corpus([taught], Mix(no_blanks=0.0, transplant=0.0, begin=1.0, shift=0.0))
-    window = corpus.window(Random(1), 400, tokenizer, "people")
+    mix = Mix((("people", 1.0),), no_blanks=0.0, transplant=0.0, begin=1.0, shift=0.0)
+    window = Corpus([taught], mix).window(Random(1), 400, tokenizer)
     assert window == Window(0, taught.lines, taught.noise)
     made = example(window, tokenizer)
     assert made.noise == [1.0, 0.9, 0.8, 0.6, 0.3, 0.3, 0.2, 0.1, 0.7]
