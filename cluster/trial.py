@@ -2,9 +2,10 @@
 
 A worker that dies costs its start, the models it had loaded and what it had done of the shard. So the tables that one
 may have died at go, part by part, through the same stages in the child of a clean process (`stages.sandbox`): a row is
-named whose child dies each time, where children live on other parts. Only for stages that may be called twice and
-survive a fork: none that holds a GPU, pays for answers, remembers rows, or starts threads where it is opened. What
-cannot be said here is found with workers (driver/assignment.py).
+named that a child has died of with its part and another one alone, where children live on other parts. They died by
+themselves: a signal that others send does not count. Only for stages that may be called twice and survive a fork: none
+that holds a GPU, pays for answers, remembers rows, or starts threads where it is opened. What cannot be said here is
+found with workers (driver/assignment.py).
 """
 
 import math
@@ -18,7 +19,6 @@ from cluster.chain import Chain
 from stages.sandbox import Sandbox, SandboxError
 from stages.stage import Stage
 
-ALONE = 2  # children that die with nothing but the row, behind a worker, and a child if its part has others
 TABLE_S = 30.0  # CPU seconds of a child for what it is given, and twice as long by the clock
 
 
@@ -75,24 +75,18 @@ class _Chained:
 
 
 def killers(rows: pa.Table, dies: Callable[[pa.Table], str | None]) -> dict[int, str]:
-    """Which of `rows` a process dies of, and how. None of them where it dies of every part of the table.
+    """Which of `rows` a process dies of, and how: of each part that one dies of, the first row that one dies of alone.
 
-    That would be the process, not a row: then nobody can say.
+    None of them where it dies of every part of the table. That would be the process, not a row: then nobody can say.
     """
     n = rows.num_rows
     size = max(math.isqrt(n), 1)
     parts = [range(start, min(start + size, n)) for start in range(0, n, size)]
     fatal = [part for part in parts if dies(rows.slice(part.start, len(part)))]
-    if len(fatal) == len(parts):
-        return {}
-    alone = {row: _always(rows.slice(row, 1), dies) for part in fatal for row in part}
-    return {row: how for row, how in alone.items() if how is not None}
-
-
-def _always(row: pa.Table, dies: Callable[[pa.Table], str | None]) -> str | None:
-    """How the last of ALONE processes died of the row, if all did."""
-    how = None
-    for _ in range(ALONE):
-        if (how := dies(row)) is None:
-            return None
-    return how
+    found: dict[int, str] = {}
+    for part in fatal if len(fatal) < len(parts) else []:
+        for row in part:
+            if (how := dies(rows.slice(row, 1))) is not None:
+                found[row] = how
+                break
+    return found

@@ -1,11 +1,14 @@
 """The refiner's teacher: how likely noise each line is, of documents that it has not learnt from."""
 
+from collections.abc import Iterator
 from random import Random
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+
+from threadpoolctl import threadpool_limits
 
 from stages.models.refiner.corpus import Corpus, Mix, Window, example, noise_odds, shapes
 from stages.models.refiner.teacher import TRUST, lines_of, teach
@@ -15,6 +18,13 @@ from stages.refine.labels import Document, unlabelled
 MENU, LAST = ("Home", "Shop", "About us", "Contact"), "Terms of use"
 TEXT = "The mill of number {} stands at the mouth of the creek, and it has two clocks on its wall for tide and village."
 WEIGHTS = {"people": 0.2}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Trees of a thread a core stand still where something else has one of the cores: each waits for all."""
+    with threadpool_limits(1):
+        yield
 
 
 def document(number: int, wrong: bool = False) -> Document:
