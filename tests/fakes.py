@@ -104,7 +104,6 @@ class CrashOn:
     word: str
     hard: bool = False
     once: str | None = None
-    by: int = signal.SIGKILL
     reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
     adds: ClassVar[pa.Schema] = pa.schema([])
     rows: ClassVar[Rows] = "same"
@@ -117,8 +116,28 @@ class CrashOn:
                     if self.once:
                         Path(self.once).touch()
                     if self.hard:
-                        os.kill(os.getpid(), self.by)
+                        os.kill(os.getpid(), signal.SIGKILL)
                     raise ValueError(f"cannot take {text!r}")
+            return table
+
+        return apply
+
+
+@dataclass(frozen=True)
+class SignalOn:
+    """Its process dies of signal `by` when the text contains `word`."""
+
+    word: str
+    by: int = signal.SIGSEGV
+    reads: ClassVar[pa.Schema] = pa.schema([c.BODY])
+    adds: ClassVar[pa.Schema] = pa.schema([])
+    rows: ClassVar[Rows] = "same"
+    resources: ClassVar[Resources] = Resources(memory_gb=0.5)
+
+    def open(self) -> Transform:
+        def apply(table: pa.Table) -> pa.Table:
+            if any(self.word in text for text in table.column("text").to_pylist()):
+                os.kill(os.getpid(), self.by)
             return table
 
         return apply

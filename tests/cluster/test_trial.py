@@ -24,7 +24,7 @@ from schemas import columns as c
 from schemas.manifest import Counts
 from stages.dedup.seen import DropSeen
 from stages.stage import Piece, Resources, Rows, Transform
-from tests.fakes import CrashOn, OnGpu, Upper
+from tests.fakes import CrashOn, OnGpu, SignalOn, Upper
 from tests.faults.poison import HangOn
 from tests.runs import one_step, plan_over, rows, write
 
@@ -70,8 +70,8 @@ def test_a_row_that_lives_alone_is_not_named() -> None:
 @pytest.mark.parametrize(
     ("stage", "died"),
     [
-        (CrashOn("bad", hard=True, by=signal.SIGSEGV), DIED),
-        (CrashOn("bad", hard=True, by=signal.SIGABRT), "its process died of signal 6 (Aborted)"),
+        (SignalOn("bad"), DIED),
+        (SignalOn("bad", signal.SIGABRT), "its process died of signal 6 (Aborted)"),
         (CrashOn("bad"), None),  # it raises, which the chain bisects
     ],
 )
@@ -123,7 +123,7 @@ def go(plan: Plan, out: Path, careful: Careful) -> list[Any]:
 
 
 LINES_IN = "a\nb\n!drop\nc\nd\ne\nf\nbad\ng\nh\ni\n"  # tables of four: the killer is the last row of the second
-SEGFAULT = CrashOn("bad", hard=True, by=signal.SIGSEGV)
+SEGFAULT = SignalOn("bad")
 
 
 @pytest.mark.parametrize("careful", [Careful(1, apart=True), Careful(0, apart=True)])
@@ -193,10 +193,10 @@ def test_a_model_is_not_loaded_beside_itself_and_known_rows_are_not_looked_for(
 
 
 def test_stages_of_no_module_are_tried_as_well() -> None:
-    class Local(CrashOn):
+    class Local(SignalOn):
         """As one of a notebook."""
 
-    with closing(Trial((Local("bad", hard=True, by=signal.SIGSEGV),))) as dies:
+    with closing(Trial((Local("bad"),))) as dies:
         assert dies(table("good", "bad")) == DIED
 
 

@@ -1,13 +1,12 @@
 """Workers that die, on Ray: a row that takes the process with it is named; any other death leaves no trace."""
 
-import signal
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from tests.cluster.test_conformance import go, texts
-from tests.fakes import CrashOn, OnGpu, Upper
+from tests.fakes import CrashOn, OnGpu, SignalOn, Upper
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 LINES = "".join(f"line {i}\n" for i in range(6)) + "bad\n" + "".join(f"line {i}\n" for i in range(6, 12))
@@ -30,12 +29,12 @@ def test_row_that_segfaults_costs_one_worker(
 ) -> None:
     """The next one has a process of its own try the tables, which finds the row; none dies of it any more."""
     files = {"a.txt": LINES, "b.txt": "other\n"}
-    stages = (CrashOn("bad", hard=True, by=signal.SIGSEGV), Upper(), *behind)
+    stages = (SignalOn("bad"), Upper(), *behind)
     result = go(tmp_path, "ray", files, *stages, max_dead=0.2)
     assert texts(tmp_path) == [*KEPT, "OTHER"]
     assert result["steps"][0]["dead"] == 1
     (dead,) = pq.read_table(next((tmp_path / "out/only/dead").iterdir())).to_pylist()
-    assert (dead["text"], dead["stage"]) == ("bad", "CrashOn")
+    assert (dead["text"], dead["stage"]) == ("bad", "SignalOn")
     assert dead["error"] == "worker died: its process died of signal 11 (Segmentation fault)"
     assert capfd.readouterr().err.count("is tried again: worker died") == 1
 

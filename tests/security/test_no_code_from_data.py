@@ -29,6 +29,7 @@ CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml
 ALLOWED = {
     ("stages/sandbox.py", "pickle"): "what it sends to the process it has just started, over a socket of the two",
     ("stages/zygote.py", "pickle"): "the other end of that socket",
+    ("cluster/trial.py", "cloudpickle"): "a recipe's stages, to a process of the sandbox",
     ("benchmarks/dedup_peers.py", "pickle"): "clusters that a peer's own step wrote a moment ago",
     ("benchmarks/web.py", "tarfile"): "an asset of datatrove's package, with filter='data'",
 }
