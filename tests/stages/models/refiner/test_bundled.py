@@ -24,7 +24,7 @@ from stages.refine.labels import Document, draws_the_line, is_held_back, labelle
 from stages.refine.profile import read_profile
 from tests.sample_pages import texts
 
-UNSEEN, PEOPLE_MARGIN = 0.93, 0.015
+UNSEEN, PEOPLE_MARGIN = 0.94, 0.015
 DOCUMENTS = 20  # of 44, for time's sake; training.json has all
 BUNDLED = parse("transformers:headrace-refiner", "test").folder
 
