@@ -10,7 +10,7 @@ the recipe `web` over so many copies of an archive, in files of a gigabyte as Co
 are 100,000 pages, a quarter of an hour a run on two cores.
 
 On a machine whose pace changes by more than the row costs, two runs of a quarter of an hour say nothing of it. So the
-row's shard is compared with the other shards of its own run, which are as large. How much longer than half of them it
+row's shard is compared with the shards of its own run that hold the same pages. How much longer than half of them it
 took, from its first beginning to its commit, is what a worker lost to the row; it is told as a share of the time that
 all workers had. `--poisoned` leaves the clean run out.
 """
@@ -50,6 +50,7 @@ from stages.stage import Resources, Rows, Transform
 SHARDS = 50
 COPIES = 27  # of pages-dev.warc.gz are a gigabyte
 COMMON = ("the", "be", "to", "of", "and", "that", "have", "with")
+ALIKE = 0.05  # of an archive, between the beginnings of two shards
 POISON = "the row that takes its worker with it"
 
 
@@ -112,15 +113,22 @@ class Durations:
             case ShardCommitted() if self._steps == 1:
                 self.took[event.shard.name] = now - self._begun[event.shard.name]
 
-    def lost_to(self, shard: str) -> float:
-        """How much longer that one took than half of the others of its file, or of all where its file has no others."""
-        file, others = shard.rsplit("-", 2)[0], {n: seconds for n, seconds in self.took.items() if n != shard}
-        beside = [seconds for name, seconds in others.items() if name.startswith(f"{file}-")]
-        return self.took[shard] - statistics.median(beside or others.values())
+    def lost_to(self, shard: str, period: int | None) -> float:
+        """How much longer that one took than half of those that are like it.
+
+        They hold the same pages: they begin at about the same place of the archive, which comes again every `period`
+        bytes. None: all other shards are like it.
+        """
+        others = {name: seconds for name, seconds in self.took.items() if name != shard}
+        if period is not None:
+            begins = {name: int(name.split("-")[1]) if name.count("-") == 2 else 0 for name in self.took}
+            apart = {name: (begins[name] - begins[shard]) % period for name in others}
+            others = {n: s for n, s in others.items() if min(apart[n], period - apart[n]) <= ALIKE * period}
+        return self.took[shard] - statistics.median(others.values())
 
 
-def timed(recipe: Recipe, source: Path, out: Path, workers: int) -> dict[str, Any]:
-    """A run; seconds of it without Ray's own start and end."""
+def timed(recipe: Recipe, source: Path, out: Path, workers: int, period: int | None = None) -> dict[str, Any]:
+    """A run; seconds of it without Ray's own start and end. `period`: bytes after which a file repeats itself."""
     from cluster.stream import RayRunner  # noqa: PLC0415 - importing Ray takes a second
 
     runner = RayRunner(workers)
@@ -130,7 +138,7 @@ def timed(recipe: Recipe, source: Path, out: Path, workers: int) -> dict[str, An
     seconds = time.perf_counter() - begun - runner.startup_seconds - runner.shutdown_seconds
     files = list((out / result["steps"][0]["name"] / "dead").glob("*"))
     dead = [row for file in files for row in pq.read_table(file).to_pylist()]
-    lost = [durations.lost_to(file.stem) for file in files]
+    lost = [durations.lost_to(file.stem, period) for file in files]
     return {
         "seconds": seconds,
         "startup": runner.startup_seconds,
@@ -173,7 +181,7 @@ def pages(folder: Path, archive: Path, copies: int, workers: int, *, clean: bool
     undisturbed = timed(web(), many, folder / "clean", workers) if clean else None
     first, *later = web().steps
     recipe = Recipe("poisoned", (replace(first, stages=(*first.stages, Segfault(victim, "source"))), *later))
-    poisoned = timed(recipe, many, folder / "poisoned", workers)
+    poisoned = timed(recipe, many, folder / "poisoned", workers, len(content))
     assert [row["source"] for row in poisoned["dead"]] == [victim]
     return undisturbed, poisoned
 
