@@ -37,9 +37,11 @@ def calibrate(model: Any, tokenizer: Any, documents: Sequence[Document]) -> floa
 
     call = tokenizer.convert_tokens_to_ids(REMOVE)
     asked = [(name, window) for name, windows in windows_of(documents, tokenizer).items() for window in windows]
+    if not asked:
+        return 0.0
     gone: list[Sequence[bool]] = [[n > HALF for n in noise_odds(window.lines, window.noise)] for _, window in asked]
     shift, states = 0.0, list[Any]()
-    for _ in range(ROUNDS if asked else 0):
+    for _ in range(ROUNDS):
         found: dict[str, list[tuple[float, bool]]] = defaultdict(list)
         said, states = list[list[float]](), []
         for i, (name, window) in enumerate(asked):
@@ -56,8 +58,6 @@ def calibrate(model: Any, tokenizer: Any, documents: Sequence[Document]) -> floa
         both = [zip(*pairs, strict=True) for pairs in found.values()]
         shift = best_shift([(np.array(margins), np.array(noise)) for margins, noise in both])
         gone = [[margin + shift > 0 for margin in margins] for margins in said]
-    if not states:
-        return 0.0
     mean = torch.stack(states).mean(dim=0)
     with torch.no_grad():
         model.get_input_embeddings().weight[call] += shift * mean / (mean @ mean)
